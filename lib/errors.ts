@@ -1,0 +1,19 @@
+/**
+ * An error the user can mend: bad input, a missing file, a flag out of range. The command line prints its
+ * message as one line, without a stack trace, and exits with `exitCode`; anything else is a defect of ours.
+ */
+export class UserError extends Error {
+  override readonly name = 'UserError';
+
+  /**
+   * @param message one line: what is wrong (naming the file, flag or shape), then what to do about it
+   * @param exitCode process exit status, default 1
+   */
+  constructor(
+    message: string,
+    readonly exitCode = 1,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
