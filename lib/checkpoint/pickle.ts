@@ -1,0 +1,394 @@
+import { PickleInput } from './pickle-input.js';
+import { Op, opcodeName } from './pickle-opcodes.js';
+import {
+  defaultPickleLimits,
+  PickleContext,
+  type PickleData,
+  PickledObject,
+  PickleGlobal,
+  type PickleLimits,
+  type PickleValue,
+} from './pickle-values.js';
+
+/** What a pickle is read against. */
+export interface PickleOptions {
+  /** Name of the input in messages. */
+  readonly source: string;
+  /** The allow-list: what `module.name` stands for, undefined where a pickle may not name it. */
+  findGlobal(module: string, name: string): PickleGlobal | undefined;
+  /** Resolves a persistent id (PyTorch: a storage). Without it such ids are refused. */
+  persistentLoad?(id: PickleValue, context: PickleContext): PickleValue;
+  readonly limits?: Partial<PickleLimits>;
+  /** Where the pickle starts in the bytes, default 0. */
+  readonly offset?: number;
+}
+
+export interface PickleResult {
+  readonly value: PickleValue;
+  /** One past the pickle's last byte. */
+  readonly end: number;
+}
+
+/**
+ * Interprets one pickle (protocols 2 to 5) as data. No code runs: globals come from the allow-list alone, and
+ * calling one builds a value of ours. Neither recursion nor memory depends on what the pickle claims: a length must
+ * be there in the input, and `limits` bound the rest. The value may contain itself, and share parts.
+ *
+ * @throws UserError naming the source: a global that is not allowed, truncation, damage, limits passed
+ */
+export function readPickle(bytes: Uint8Array, options: PickleOptions): PickleResult {
+  return new PickleMachine(bytes, options).run();
+}
+
+class PickleMachine {
+  private readonly context: PickleContext;
+  private readonly input: PickleInput;
+  private readonly stack: PickleValue[] = [];
+  /** Stack heights at the open marks. */
+  private readonly marks: number[] = [];
+  private readonly memo = new Map<number, PickleValue>();
+
+  constructor(
+    bytes: Uint8Array,
+    private readonly options: PickleOptions,
+  ) {
+    this.context = new PickleContext(options.source, { ...defaultPickleLimits, ...options.limits });
+    this.input = new PickleInput(bytes, this.context, options.offset ?? 0);
+  }
+
+  run(): PickleResult {
+    const { input } = this;
+    for (;;) {
+      const code = input.uint8();
+      if (code === Op.STOP) return { value: this.pop(), end: input.position };
+      if (!this.scalar(code) && !this.container(code) && !this.object(code)) this.unsupported(code);
+    }
+  }
+
+  private unsupported(code: number): never {
+    const where = this.input.position - 1;
+    throw this.context.error(
+      `its pickle has opcode ${opcodeName(code)} at byte ${where}, which is not supported (protocols 2 to 5 are); save it again with a recent torch.save`,
+    );
+  }
+
+  private push(value: PickleValue): void {
+    if (this.stack.length >= this.context.limits.stack) throw this.stackTooHigh();
+    this.stack.push(value);
+  }
+
+  private stackTooHigh(): Error {
+    return this.context.error(
+      `its pickle stacks more than ${this.context.limits.stack} values; it is damaged`,
+    );
+  }
+
+  /** The top of the stack, which must lie above the innermost mark. */
+  private top(): PickleValue {
+    const floor = this.marks.at(-1) ?? 0;
+    const value = this.stack.at(-1);
+    if (this.stack.length <= floor || value === undefined) {
+      throw this.context.error(
+        `its pickle takes a value that is not there at byte ${this.input.position - 1}; it is damaged`,
+      );
+    }
+    return value;
+  }
+
+  private pop(): PickleValue {
+    const value = this.top();
+    this.stack.pop();
+    return value;
+  }
+
+  /** Removes and returns the values above the innermost mark, and the mark. */
+  private popMark(): PickleValue[] {
+    const height = this.marks.pop();
+    if (height === undefined) {
+      throw this.context.error(
+        `its pickle looks for a mark that is not there at byte ${this.input.position - 1}; it is damaged`,
+      );
+    }
+    return this.stack.splice(height);
+  }
+
+  /** Pushes a new container or record of `size` items. */
+  private pushNew(value: PickleValue, size: number): void {
+    this.context.spend(8 + size);
+    this.push(value);
+  }
+
+  private remember(index: number): void {
+    if (this.memo.size >= this.context.limits.memo) {
+      throw this.context.error(
+        `its pickle remembers more than ${this.context.limits.memo} values; it is damaged`,
+      );
+    }
+    this.memo.set(index, this.top());
+  }
+
+  private recall(index: number): void {
+    const value = this.memo.get(index);
+    if (value === undefined)
+      throw this.context.error(`its pickle refers to value ${index}, which it never made; it is damaged`);
+    this.push(value);
+  }
+
+  /** Numbers, text, bytes, the memo and the stack itself. */
+  private scalar(code: number): boolean {
+    const { input } = this;
+    switch (code) {
+      case Op.PROTO: {
+        const protocol = input.uint8();
+        if (protocol > 5)
+          throw this.context.error(`its pickle has protocol ${protocol}; save it again with protocol 2`);
+        return true;
+      }
+      case Op.FRAME: {
+        const length = input.uint64();
+        const here = input.position;
+        input.skip(length); // a frame only groups what follows; it must be there
+        input.position = here;
+        return true;
+      }
+      case Op.MARK:
+        if (this.marks.length >= this.context.limits.stack) throw this.stackTooHigh();
+        this.marks.push(this.stack.length);
+        return true;
+      case Op.POP:
+        if (this.marks.at(-1) === this.stack.length) this.marks.pop();
+        else this.pop();
+        return true;
+      case Op.POP_MARK:
+        this.popMark();
+        return true;
+      case Op.DUP:
+        this.push(this.top());
+        return true;
+      case Op.BINGET:
+        this.recall(input.uint8());
+        return true;
+      case Op.LONG_BINGET:
+        this.recall(input.uint32());
+        return true;
+      case Op.BINPUT:
+        this.remember(input.uint8());
+        return true;
+      case Op.LONG_BINPUT:
+        this.remember(input.uint32());
+        return true;
+      case Op.MEMOIZE:
+        this.remember(this.memo.size);
+        return true;
+    }
+    const value = this.literal(code);
+    if (value === undefined) return false;
+    this.push(value);
+    return true;
+  }
+
+  private literal(code: number): PickleValue | undefined {
+    const { input } = this;
+    switch (code) {
+      case Op.NONE:
+        return null;
+      case Op.NEWTRUE:
+        return true;
+      case Op.NEWFALSE:
+        return false;
+      case Op.BININT:
+        return input.int32();
+      case Op.BININT1:
+        return input.uint8();
+      case Op.BININT2:
+        return input.uint16();
+      case Op.LONG1:
+        return input.integer(input.uint8());
+      case Op.LONG4:
+        return input.integer(input.uint32());
+      case Op.INT:
+      case Op.LONG:
+        return input.decimal();
+      case Op.BINFLOAT:
+        return input.float64();
+      case Op.SHORT_BINUNICODE:
+        return input.utf8(input.uint8());
+      case Op.BINUNICODE:
+        return input.utf8(input.uint32());
+      case Op.BINUNICODE8:
+        return input.utf8(input.uint64());
+      case Op.SHORT_BINSTRING:
+        return input.byteString(input.uint8());
+      case Op.BINSTRING:
+        return input.byteString(input.uint32());
+      case Op.SHORT_BINBYTES:
+        return input.take(input.uint8());
+      case Op.BINBYTES:
+        return input.take(input.uint32());
+      case Op.BINBYTES8:
+      case Op.BYTEARRAY8:
+        return input.take(input.uint64());
+      default:
+        return undefined;
+    }
+  }
+
+  /** Lists, tuples, dicts, sets. */
+  private container(code: number): boolean {
+    switch (code) {
+      case Op.EMPTY_LIST:
+      case Op.EMPTY_TUPLE:
+        this.pushNew([], 0);
+        return true;
+      case Op.EMPTY_DICT:
+        this.pushNew(new Map(), 0);
+        return true;
+      case Op.EMPTY_SET:
+        this.pushNew(new Set(), 0);
+        return true;
+      case Op.TUPLE1:
+      case Op.TUPLE2:
+      case Op.TUPLE3: {
+        const size = code - Op.TUPLE1 + 1;
+        const items: PickleValue[] = [];
+        for (let i = 0; i < size; i++) items.unshift(this.pop());
+        this.pushNew(items, size);
+        return true;
+      }
+      case Op.LIST:
+      case Op.TUPLE: {
+        const items = this.popMark();
+        this.pushNew(items, items.length);
+        return true;
+      }
+      case Op.FROZENSET: {
+        const items = this.popMark();
+        this.pushNew(new Set(items), items.length);
+        return true;
+      }
+      case Op.APPEND:
+        this.extend([this.pop()]);
+        return true;
+      case Op.APPENDS:
+        this.extend(this.popMark());
+        return true;
+      case Op.ADDITEMS: {
+        const items = this.popMark();
+        const set = this.top();
+        if (!(set instanceof Set)) throw this.mismatch('set');
+        this.context.spend(items.length);
+        for (const item of items) set.add(item);
+        return true;
+      }
+      case Op.SETITEM: {
+        const value = this.pop();
+        this.setItems([this.pop(), value]);
+        return true;
+      }
+      case Op.SETITEMS:
+        this.setItems(this.popMark());
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  private extend(items: readonly PickleValue[]): void {
+    const list = this.top();
+    if (!Array.isArray(list)) throw this.mismatch('list');
+    this.context.spend(items.length);
+    for (const item of items) list.push(item);
+  }
+
+  private setItems(items: readonly PickleValue[]): void {
+    const dict = this.top();
+    if (!(dict instanceof Map)) throw this.mismatch('dict');
+    if (items.length % 2 !== 0) throw this.mismatch('key with a value');
+    this.context.spend(items.length);
+    for (let i = 0; i < items.length; i += 2) dict.set(items[i] as PickleValue, items[i + 1] as PickleValue);
+  }
+
+  private mismatch(wanted: string): Error {
+    return this.context.error(
+      `its pickle needs a ${wanted} at byte ${this.input.position - 1}; it is damaged`,
+    );
+  }
+
+  /** Globals, calls, objects, persistent ids. */
+  private object(code: number): boolean {
+    switch (code) {
+      case Op.GLOBAL: {
+        const module = this.input.line();
+        this.push(this.global(module, this.input.line()));
+        return true;
+      }
+      case Op.STACK_GLOBAL: {
+        const name = this.pop();
+        const module = this.pop();
+        if (typeof name !== 'string' || typeof module !== 'string') throw this.mismatch('name of a global');
+        this.push(this.global(module, name));
+        return true;
+      }
+      case Op.REDUCE:
+      case Op.NEWOBJ: {
+        const args = this.pop();
+        this.push(this.call(this.pop(), args));
+        return true;
+      }
+      case Op.NEWOBJ_EX: {
+        const keywords = this.pop();
+        const args = this.pop();
+        if (!(keywords instanceof Map)) throw this.mismatch('dict of keyword arguments');
+        this.push(this.call(this.pop(), args, keywords));
+        return true;
+      }
+      case Op.BUILD:
+        this.build(this.pop());
+        return true;
+      case Op.BINPERSID: {
+        if (this.options.persistentLoad === undefined)
+          throw this.context.error('its pickle refers to data outside it, which is not there');
+        this.context.spend(8);
+        this.push(this.options.persistentLoad(this.pop(), this.context));
+        return true;
+      }
+      default:
+        return false;
+    }
+  }
+
+  private global(module: string, name: string): PickleGlobal {
+    const found = this.options.findGlobal(module, name);
+    if (found !== undefined) return found;
+    throw this.context.error(
+      `its pickle asks for ${printable(`${module}.${name}`)}, which is not allowed: only tensors and plain data are read; if you trust the file, save its state_dict() alone with torch.save`,
+    );
+  }
+
+  private call(
+    callee: PickleValue,
+    args: PickleValue,
+    keywords?: Map<PickleValue, PickleValue>,
+  ): PickleValue {
+    if (!(callee instanceof PickleGlobal)) throw this.mismatch('class or function to call');
+    if (!Array.isArray(args)) throw this.mismatch('tuple of arguments');
+    this.context.spend(8);
+    if (callee.construct === undefined) return new PickledObject(callee.module, callee.name, args, keywords);
+    if (keywords !== undefined && keywords.size > 0) throw this.mismatch('call without keyword arguments');
+    return callee.construct(args, this.context);
+  }
+
+  private build(state: PickleValue): void {
+    const target: PickleValue | PickleData = this.top();
+    if (target instanceof Map) return; // attributes of an OrderedDict (`_metadata`), not its items
+    if (!(target instanceof PickledObject) || target.state !== undefined)
+      throw this.mismatch('new object to set up');
+    target.state = state;
+  }
+}
+
+/** A name out of a file, safe to show: short and without control characters. */
+function printable(text: string): string {
+  const short = text.length > 120 ? `${text.slice(0, 120)}…` : text;
+  return short.replace(/[^\x20-\x7e…]/g, '?');
+}
