@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+
+namespace cae {
+
+struct MemoryStatistics {
+  size_t allocated = 0;       // bytes in live blocks
+  size_t peak_allocated = 0;  // largest `allocated` since the start or the last reset_peak
+  size_t reserved = 0;        // bytes held from the system
+  size_t peak_reserved = 0;
+  size_t live_blocks = 0;
+  size_t allocations = 0;  // blocks ever handed out
+};
+
+// Stream-ordered caching allocator: best fit over large segments, with splitting and coalescing.
+//
+// A block may be handed out again the moment it is released, although work that was queued before the release has
+// not run yet: whoever gets it next queues its work behind. That holds because a device is one queue in order.
+// Segments go back to the system only in trim(), which the caller runs on an idle stream.
+class CachingAllocator {
+ public:
+  struct Source {
+    std::function<void*(size_t)> acquire;  // null when the system has no more
+    std::function<void(void*, size_t)> give_back;
+    std::function<void()> drain;  // waits until no queued work can touch a released block
+  };
+
+  CachingAllocator(std::string device, Source source) : device_(std::move(device)), source_(std::move(source)) {}
+  CachingAllocator(const CachingAllocator&) = delete;
+  CachingAllocator& operator=(const CachingAllocator&) = delete;
+
+  // At least `bytes` bytes, aligned to 64. Throws Error with the device's figures when the memory is used up.
+  void* allocate(size_t bytes);
+  void release(void* block);
+  // Gives segments without live blocks back to the system.
+  void trim();
+
+  MemoryStatistics statistics() const;
+  void reset_peak();
+
+ private:
+  struct Block {
+    size_t size = 0;
+    char* segment = nullptr;
+    bool free = false;
+  };
+  using FreeKey = std::pair<size_t, char*>;
+
+  std::map<char*, Block>::iterator find_or_grow(size_t size);
+  void release_idle_segments();
+
+  const std::string device_;
+  const Source source_;
+  mutable std::mutex mutex_;
+  std::map<char*, Block> blocks_;      // by address; neighbours in a segment touch
+  std::set<FreeKey> free_;             // by size, then address
+  std::map<char*, size_t> segments_;   // start -> size
+  MemoryStatistics statistics_;
+};
+
+}  // namespace cae

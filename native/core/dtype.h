@@ -1,0 +1,80 @@
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+#include "core/error.h"
+
+namespace cae {
+
+// F32, BF16 and F64 compute; F16 is stored and cast (it computes on CUDA); I32 holds indices and labels, U8 masks
+// and pictures. F64 exists for gradient checks.
+enum class Dtype : uint8_t { F32, BF16, F16, F64, I32, U8 };
+
+// bfloat16: the upper half of a float, rounded to nearest even. NaN stays NaN.
+struct BF16 {
+  uint16_t bits = 0;
+  BF16() = default;
+  explicit BF16(float value) {
+    const auto u = std::bit_cast<uint32_t>(value);
+    const uint32_t rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
+    bits = static_cast<uint16_t>((u & 0x7fffffffu) > 0x7f800000u ? (u >> 16) | 0x40u : rounded);
+  }
+  explicit operator float() const { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+};
+
+// IEEE half precision, through the compiler's own conversion.
+struct F16 {
+  _Float16 value = 0;
+  F16() = default;
+  explicit F16(float v) : value(static_cast<_Float16>(v)) {}
+  explicit operator float() const { return static_cast<float>(value); }
+};
+
+size_t dtype_size(Dtype dtype);
+const char* dtype_name(Dtype dtype);
+// Throws Error for a name that is none of f32, bf16, f16, f64, i32, u8.
+Dtype dtype_from_name(const std::string& name);
+
+template <typename T>
+struct DtypeOf;
+template <> struct DtypeOf<float> { static constexpr Dtype value = Dtype::F32; };
+template <> struct DtypeOf<BF16> { static constexpr Dtype value = Dtype::BF16; };
+template <> struct DtypeOf<F16> { static constexpr Dtype value = Dtype::F16; };
+template <> struct DtypeOf<double> { static constexpr Dtype value = Dtype::F64; };
+template <> struct DtypeOf<int32_t> { static constexpr Dtype value = Dtype::I32; };
+template <> struct DtypeOf<uint8_t> { static constexpr Dtype value = Dtype::U8; };
+
+// The type sums are kept in: float for everything but double.
+template <typename T>
+struct Accumulator { using type = float; };
+template <> struct Accumulator<double> { using type = double; };
+template <typename T>
+using Acc = typename Accumulator<T>::type;
+
+// Calls body(T{}) with the C++ type of a dtype that ops compute in: f32, bf16 or f64.
+template <typename Body>
+void dispatch_float(Dtype dtype, const char* op, Body&& body) {
+  switch (dtype) {
+    case Dtype::F32: return body(float{});
+    case Dtype::BF16: return body(BF16{});
+    case Dtype::F64: return body(double{});
+    default: fail(op, "computes in f32, bf16 or f64, not in ", dtype_name(dtype), "; cast first");
+  }
+}
+
+// As dispatch_float, for every dtype there is.
+template <typename Body>
+void dispatch_any(Dtype dtype, Body&& body) {
+  switch (dtype) {
+    case Dtype::F32: return body(float{});
+    case Dtype::BF16: return body(BF16{});
+    case Dtype::F16: return body(F16{});
+    case Dtype::F64: return body(double{});
+    case Dtype::I32: return body(int32_t{});
+    case Dtype::U8: return body(uint8_t{});
+  }
+}
+
+}  // namespace cae

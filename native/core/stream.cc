@@ -1,0 +1,106 @@
+#include "core/stream.h"
+
+#include <chrono>
+#include <future>
+#include <utility>
+
+#include "core/error.h"
+
+namespace cae {
+namespace {
+using Clock = std::chrono::steady_clock;
+
+uint64_t nanoseconds(Clock::duration d) {
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(d).count());
+}
+
+// The same error, with the op's name in front unless it is there already.
+std::exception_ptr named(const char* op) {
+  try {
+    throw;
+  } catch (const Error&) {
+    return std::current_exception();
+  } catch (const std::exception& e) {
+    return std::make_exception_ptr(Error(concat("[", op, "] ", e.what())));
+  } catch (...) {
+    return std::make_exception_ptr(Error(concat("[", op, "] failed")));
+  }
+}
+}  // namespace
+
+CpuStream::CpuStream() : worker_([this] { work(); }) {}
+
+CpuStream::~CpuStream() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_one();
+  worker_.join();
+}
+
+void CpuStream::push(Item item) {
+  {
+    const std::lock_guard lock(mutex_);
+    queue_.push_back(std::move(item));
+  }
+  wake_.notify_one();
+}
+
+void CpuStream::enqueue(const char* op, std::function<void()> task) { push({op, std::move(task), nullptr}); }
+
+void CpuStream::notify(std::function<void(std::exception_ptr)> done) { push({"notify", nullptr, std::move(done)}); }
+
+void CpuStream::synchronize() {
+  std::promise<std::exception_ptr> reached;
+  notify([&reached](std::exception_ptr error) { reached.set_value(std::move(error)); });
+  if (const auto error = reached.get_future().get()) std::rethrow_exception(error);
+}
+
+void CpuStream::drain() {
+  std::promise<void> reached;
+  // A task proper would be dropped after an error; done() without taking it is what is wanted.
+  push({"drain", nullptr, [this, &reached](std::exception_ptr error) {
+          error_ = std::move(error);
+          reached.set_value();
+        }});
+  reached.get_future().get();
+}
+
+void CpuStream::work() {
+  for (;;) {
+    Item item;
+    {
+      std::unique_lock lock(mutex_);
+      if (queue_.empty() && !stopping_) {
+        const auto start = Clock::now();
+        wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+        idle_ns_ += nanoseconds(Clock::now() - start);
+      }
+      if (queue_.empty()) return;
+      item = std::move(queue_.front());
+      queue_.pop_front();
+    }
+    run(item);
+  }
+}
+
+void CpuStream::run(Item& item) {
+  if (item.done) {
+    item.done(std::exchange(error_, nullptr));
+    return;
+  }
+  if (error_) return;
+  const auto start = Clock::now();
+  try {
+    item.task();
+  } catch (...) {
+    error_ = named(item.op);
+  }
+  busy_ns_ += nanoseconds(Clock::now() - start);
+  ++tasks_;
+}
+
+StreamStatistics CpuStream::statistics() const { return {tasks_, busy_ns_, idle_ns_}; }
+
+}  // namespace cae

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+namespace cae {
+
+struct StreamStatistics {
+  uint64_t tasks = 0;    // tasks run
+  uint64_t busy_ns = 0;  // time spent running them
+  uint64_t idle_ns = 0;  // time the worker waited for the host to queue more
+};
+
+// The CPU's stream: a worker thread runs queued tasks in order, as a CUDA stream does. Ops queue their work and
+// return; the host runs ahead. A task that throws stops the queue's work (later tasks are dropped, since they would
+// compute from nothing) until the error is taken by synchronize() or by a task given to notify().
+class CpuStream {
+ public:
+  CpuStream();
+  ~CpuStream();
+  CpuStream(const CpuStream&) = delete;
+  CpuStream& operator=(const CpuStream&) = delete;
+
+  // `op` must be a string literal; it is named in the error of a failing task.
+  void enqueue(const char* op, std::function<void()> task);
+  // Calls done(error) from the worker when everything queued so far has run; the error, if any, is taken.
+  void notify(std::function<void(std::exception_ptr)> done);
+  // Waits for everything queued so far and throws the pending error, if there is one.
+  void synchronize();
+  // Waits without taking the error.
+  void drain();
+
+  StreamStatistics statistics() const;
+
+ private:
+  struct Item {
+    const char* op;
+    std::function<void()> task;
+    std::function<void(std::exception_ptr)> done;
+  };
+  void push(Item item);
+  void work();
+  void run(Item& item);
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<Item> queue_;
+  bool stopping_ = false;
+  std::exception_ptr error_;  // touched by the worker alone
+  std::atomic<uint64_t> tasks_{0}, busy_ns_{0}, idle_ns_{0};
+  std::thread worker_;
+};
+
+}  // namespace cae
