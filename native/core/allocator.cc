@@ -11,8 +11,12 @@ constexpr size_t kAlignment = 64;
 constexpr size_t kSegment = size_t{32} << 20;
 constexpr size_t kPage = size_t{2} << 20;
 
-constexpr size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
-constexpr double mib(size_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
+constexpr size_t round_up(size_t n, size_t to) {
+  return (n + to - 1) / to * to;
+}
+constexpr double mib(size_t bytes) {
+  return static_cast<double>(bytes) / (1 << 20);
+}
 }  // namespace
 
 void* CachingAllocator::allocate(size_t bytes) {

@@ -20,9 +20,9 @@ struct MemoryStatistics {
 
 // Stream-ordered caching allocator: best fit over large segments, with splitting and coalescing.
 //
-// A block may be handed out again the moment it is released, although work that was queued before the release has
-// not run yet: whoever gets it next queues its work behind. That holds because a device is one queue in order.
-// Segments go back to the system only in trim(), which the caller runs on an idle stream.
+// A block may be handed out again the moment it is released, although work that was queued before the release
+// has not run yet: whoever gets it next queues its work behind. That holds because a device is one queue in
+// order. Segments go back to the system only in trim(), which the caller runs on an idle stream.
 class CachingAllocator {
  public:
   struct Source {
@@ -31,7 +31,8 @@ class CachingAllocator {
     std::function<void()> drain;  // waits until no queued work can touch a released block
   };
 
-  CachingAllocator(std::string device, Source source) : device_(std::move(device)), source_(std::move(source)) {}
+  CachingAllocator(std::string device, Source source)
+      : device_(std::move(device)), source_(std::move(source)) {}
   CachingAllocator(const CachingAllocator&) = delete;
   CachingAllocator& operator=(const CachingAllocator&) = delete;
 
@@ -58,9 +59,9 @@ class CachingAllocator {
   const std::string device_;
   const Source source_;
   mutable std::mutex mutex_;
-  std::map<char*, Block> blocks_;      // by address; neighbours in a segment touch
-  std::set<FreeKey> free_;             // by size, then address
-  std::map<char*, size_t> segments_;   // start -> size
+  std::map<char*, Block> blocks_;     // by address; neighbours in a segment touch
+  std::set<FreeKey> free_;            // by size, then address
+  std::map<char*, size_t> segments_;  // start -> size
   MemoryStatistics statistics_;
 };
 

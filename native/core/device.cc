@@ -26,13 +26,12 @@ CpuStream& cpu_stream() {
 CachingAllocator& allocator(Device device) {
   check(device.kind == DeviceKind::Cpu, "allocate", "this build has no CUDA backend");
   static auto* cpu = new CachingAllocator(
-      "cpu", {.acquire =
-                  [](size_t bytes) -> void* {
-                    void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-                    if (p == MAP_FAILED) return nullptr;
-                    madvise(p, bytes, MADV_HUGEPAGE);  // fewer page faults and TLB misses; only a wish
-                    return p;
-                  },
+      "cpu", {.acquire = [](size_t bytes) -> void* {
+                void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+                if (p == MAP_FAILED) return nullptr;
+                madvise(p, bytes, MADV_HUGEPAGE);  // fewer page faults and TLB misses; only a wish
+                return p;
+              },
               .give_back = [](void* p, size_t bytes) { munmap(p, bytes); },
               .drain = [] { cpu_stream().drain(); }});
   return *cpu;

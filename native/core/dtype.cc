@@ -9,8 +9,12 @@ constexpr std::array<std::pair<const char*, size_t>, 6> kDtypes{
     {{"f32", 4}, {"bf16", 2}, {"f16", 2}, {"f64", 8}, {"i32", 4}, {"u8", 1}}};
 }
 
-size_t dtype_size(Dtype dtype) { return kDtypes[static_cast<size_t>(dtype)].second; }
-const char* dtype_name(Dtype dtype) { return kDtypes[static_cast<size_t>(dtype)].first; }
+size_t dtype_size(Dtype dtype) {
+  return kDtypes[static_cast<size_t>(dtype)].second;
+}
+const char* dtype_name(Dtype dtype) {
+  return kDtypes[static_cast<size_t>(dtype)].first;
+}
 
 Dtype dtype_from_name(const std::string& name) {
   for (size_t i = 0; i < kDtypes.size(); ++i)

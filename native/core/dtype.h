@@ -8,8 +8,8 @@
 
 namespace cae {
 
-// F32, BF16 and F64 compute; F16 is stored and cast (it computes on CUDA); I32 holds indices and labels, U8 masks
-// and pictures. F64 exists for gradient checks.
+// F32, BF16 and F64 compute; F16 is stored and cast (it computes on CUDA); I32 holds indices and labels, U8
+// masks and pictures. F64 exists for gradient checks.
 enum class Dtype : uint8_t { F32, BF16, F16, F64, I32, U8 };
 
 // bfloat16: the upper half of a float, rounded to nearest even. NaN stays NaN.
@@ -39,17 +39,40 @@ Dtype dtype_from_name(const std::string& name);
 
 template <typename T>
 struct DtypeOf;
-template <> struct DtypeOf<float> { static constexpr Dtype value = Dtype::F32; };
-template <> struct DtypeOf<BF16> { static constexpr Dtype value = Dtype::BF16; };
-template <> struct DtypeOf<F16> { static constexpr Dtype value = Dtype::F16; };
-template <> struct DtypeOf<double> { static constexpr Dtype value = Dtype::F64; };
-template <> struct DtypeOf<int32_t> { static constexpr Dtype value = Dtype::I32; };
-template <> struct DtypeOf<uint8_t> { static constexpr Dtype value = Dtype::U8; };
+template <>
+struct DtypeOf<float> {
+  static constexpr Dtype value = Dtype::F32;
+};
+template <>
+struct DtypeOf<BF16> {
+  static constexpr Dtype value = Dtype::BF16;
+};
+template <>
+struct DtypeOf<F16> {
+  static constexpr Dtype value = Dtype::F16;
+};
+template <>
+struct DtypeOf<double> {
+  static constexpr Dtype value = Dtype::F64;
+};
+template <>
+struct DtypeOf<int32_t> {
+  static constexpr Dtype value = Dtype::I32;
+};
+template <>
+struct DtypeOf<uint8_t> {
+  static constexpr Dtype value = Dtype::U8;
+};
 
 // The type sums are kept in: float for everything but double.
 template <typename T>
-struct Accumulator { using type = float; };
-template <> struct Accumulator<double> { using type = double; };
+struct Accumulator {
+  using type = float;
+};
+template <>
+struct Accumulator<double> {
+  using type = double;
+};
 template <typename T>
 using Acc = typename Accumulator<T>::type;
 
@@ -57,10 +80,14 @@ using Acc = typename Accumulator<T>::type;
 template <typename Body>
 void dispatch_float(Dtype dtype, const char* op, Body&& body) {
   switch (dtype) {
-    case Dtype::F32: return body(float{});
-    case Dtype::BF16: return body(BF16{});
-    case Dtype::F64: return body(double{});
-    default: fail(op, "computes in f32, bf16 or f64, not in ", dtype_name(dtype), "; cast first");
+    case Dtype::F32:
+      return body(float{});
+    case Dtype::BF16:
+      return body(BF16{});
+    case Dtype::F64:
+      return body(double{});
+    default:
+      fail(op, "computes in f32, bf16 or f64, not in ", dtype_name(dtype), "; cast first");
   }
 }
 
@@ -68,12 +95,18 @@ void dispatch_float(Dtype dtype, const char* op, Body&& body) {
 template <typename Body>
 void dispatch_any(Dtype dtype, Body&& body) {
   switch (dtype) {
-    case Dtype::F32: return body(float{});
-    case Dtype::BF16: return body(BF16{});
-    case Dtype::F16: return body(F16{});
-    case Dtype::F64: return body(double{});
-    case Dtype::I32: return body(int32_t{});
-    case Dtype::U8: return body(uint8_t{});
+    case Dtype::F32:
+      return body(float{});
+    case Dtype::BF16:
+      return body(BF16{});
+    case Dtype::F16:
+      return body(F16{});
+    case Dtype::F64:
+      return body(double{});
+    case Dtype::I32:
+      return body(int32_t{});
+    case Dtype::U8:
+      return body(uint8_t{});
   }
 }
 

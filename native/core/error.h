@@ -6,8 +6,8 @@
 
 namespace cae {
 
-// Every failure of the core. The message starts with the name of the op in brackets, gives the shapes, and ends
-// with the remedy; the binding turns it into a JavaScript Error with the same text.
+// Every failure of the core. The message starts with the name of the op in brackets, gives the shapes, and
+// ends with the remedy; the binding turns it into a JavaScript Error with the same text.
 class Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

@@ -5,9 +5,9 @@
 
 namespace cae {
 
-// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): four 32-bit words as a pure
-// function of a 128-bit counter and a 64-bit key. A draw is named by (seed, stream, step, index), so it does not
-// matter who computes it, or when: a resumed run draws what the uninterrupted one drew.
+// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): four 32-bit words as a
+// pure function of a 128-bit counter and a 64-bit key. A draw is named by (seed, stream, step, index), so it
+// does not matter who computes it, or when: a resumed run draws what the uninterrupted one drew.
 struct Philox {
   uint64_t seed = 0;
   uint32_t stream = 0;

@@ -37,7 +37,9 @@ class Shape {
     return n;
   }
   // Elements in all axes but the last: the rows of the matrix that a layer sees.
-  int64_t rows() const { return rank_ == 0 ? 1 : (extents_[rank_ - 1] == 0 ? 0 : numel() / extents_[rank_ - 1]); }
+  int64_t rows() const {
+    return rank_ == 0 ? 1 : (extents_[rank_ - 1] == 0 ? 0 : numel() / extents_[rank_ - 1]);
+  }
   int64_t columns() const { return rank_ == 0 ? 1 : extents_[rank_ - 1]; }
   // The same shape with another last extent.
   Shape with_last(int64_t extent) const {

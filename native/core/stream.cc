@@ -47,9 +47,13 @@ void CpuStream::push(Item item) {
   wake_.notify_one();
 }
 
-void CpuStream::enqueue(const char* op, std::function<void()> task) { push({op, std::move(task), nullptr}); }
+void CpuStream::enqueue(const char* op, std::function<void()> task) {
+  push({op, std::move(task), nullptr});
+}
 
-void CpuStream::notify(std::function<void(std::exception_ptr)> done) { push({"notify", nullptr, std::move(done)}); }
+void CpuStream::notify(std::function<void(std::exception_ptr)> done) {
+  push({"notify", nullptr, std::move(done)});
+}
 
 void CpuStream::synchronize() {
   std::promise<std::exception_ptr> reached;
@@ -101,6 +105,8 @@ void CpuStream::run(Item& item) {
   ++tasks_;
 }
 
-StreamStatistics CpuStream::statistics() const { return {tasks_, busy_ns_, idle_ns_}; }
+StreamStatistics CpuStream::statistics() const {
+  return {tasks_, busy_ns_, idle_ns_};
+}
 
 }  // namespace cae

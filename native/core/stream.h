@@ -17,9 +17,9 @@ struct StreamStatistics {
   uint64_t idle_ns = 0;  // time the worker waited for the host to queue more
 };
 
-// The CPU's stream: a worker thread runs queued tasks in order, as a CUDA stream does. Ops queue their work and
-// return; the host runs ahead. A task that throws stops the queue's work (later tasks are dropped, since they would
-// compute from nothing) until the error is taken by synchronize() or by a task given to notify().
+// The CPU's stream: a worker thread runs queued tasks in order, as a CUDA stream does. Ops queue their work
+// and return; the host runs ahead. A task that throws stops the queue's work (later tasks are dropped, since
+// they would compute from nothing) until the error is taken by synchronize() or by a task given to notify().
 class CpuStream {
  public:
   CpuStream();

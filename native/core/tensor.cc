@@ -5,7 +5,9 @@ namespace cae {
 Storage::Storage(Device device, size_t bytes)
     : device_(device), bytes_(bytes), data_(allocator(device).allocate(bytes)) {}
 
-Storage::~Storage() { allocator(device_).release(data_); }
+Storage::~Storage() {
+  allocator(device_).release(data_);
+}
 
 Tensor Tensor::empty(Device device, Shape shape, Dtype dtype) {
   Tensor tensor;
@@ -16,15 +18,16 @@ Tensor Tensor::empty(Device device, Shape shape, Dtype dtype) {
 }
 
 Tensor Tensor::reshape(Shape shape) const {
-  check(shape.numel() == numel(), "reshape", shape_, " has ", numel(), " elements, ", shape, " has ", shape.numel());
+  check(shape.numel() == numel(), "reshape", shape_, " has ", numel(), " elements, ", shape, " has ",
+        shape.numel());
   Tensor other = *this;
   other.shape_ = shape;
   return other;
 }
 
 Tensor Tensor::rows(int64_t start, int64_t count) const {
-  check(shape_.rank() > 0 && start >= 0 && count >= 0 && start + count <= shape_[0], "rows", "rows ", start, " to ",
-        start + count, " of ", shape_);
+  check(shape_.rank() > 0 && start >= 0 && count >= 0 && start + count <= shape_[0], "rows", "rows ", start,
+        " to ", start + count, " of ", shape_);
   std::array<int64_t, Shape::kMaxRank> extents{};
   std::ranges::copy(shape_.extents(), extents.begin());
   extents[0] = count;

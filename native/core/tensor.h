@@ -29,8 +29,9 @@ class Storage {
   void* data_;
 };
 
-// What a kernel sees of a tensor: it owns nothing. Queued work holds views, not tensors, so that a tensor released
-// on the host gives its block back at once (see CachingAllocator); an absent optional tensor has no data.
+// What a kernel sees of a tensor: it owns nothing. Queued work holds views, not tensors, so that a tensor
+// released on the host gives its block back at once (see CachingAllocator); an absent optional tensor has no
+// data.
 struct TensorView {
   void* pointer = nullptr;
   Shape shape;
@@ -50,7 +51,9 @@ class Tensor {
   Tensor() = default;
   // Uninitialised memory.
   static Tensor empty(Device device, Shape shape, Dtype dtype);
-  static Tensor empty_like(const Tensor& other) { return empty(other.device(), other.shape(), other.dtype()); }
+  static Tensor empty_like(const Tensor& other) {
+    return empty(other.device(), other.shape(), other.dtype());
+  }
 
   bool defined() const { return storage_ != nullptr; }
   Device device() const { return storage_->device(); }
@@ -75,8 +78,12 @@ class Tensor {
 
 using OptionalTensor = std::optional<Tensor>;
 
-inline TensorView view_of(const Tensor& tensor) { return tensor.view(); }
-inline TensorView view_of(const OptionalTensor& tensor) { return tensor ? tensor->view() : TensorView{}; }
+inline TensorView view_of(const Tensor& tensor) {
+  return tensor.view();
+}
+inline TensorView view_of(const OptionalTensor& tensor) {
+  return tensor ? tensor->view() : TensorView{};
+}
 inline std::vector<TensorView> view_of(const std::vector<Tensor>& tensors) {
   std::vector<TensorView> views;
   views.reserve(tensors.size());

@@ -1,0 +1,15 @@
+#include <napi.h>
+
+#include "binding/register.h"
+
+namespace {
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  using namespace cae::binding;
+  for (const auto add : {register_tensor, register_runtime, register_linear}) add(env, exports);
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(cae_native, init)

@@ -1,0 +1,77 @@
+// The process's device: statistics, waiting, threads, and what the build and the CPU can do.
+#include <omp.h>
+
+#include "binding/convert.h"
+#include "binding/register.h"
+#include "cpu/onednn.h"
+
+namespace cae::binding {
+namespace {
+
+void synchronize() {
+  cpu_stream().synchronize();
+}
+void trim() {
+  allocator({}).trim();
+}
+void reset_peak() {
+  allocator({}).reset_peak();
+}
+
+Napi::Object numbers(Napi::Env env, std::initializer_list<std::pair<const char*, double>> fields) {
+  auto object = Napi::Object::New(env);
+  for (const auto& [name, value] : fields) object.Set(name, Napi::Number::New(env, value));
+  return object;
+}
+
+Napi::Value memory_statistics(const Napi::CallbackInfo& info) {
+  const MemoryStatistics s = allocator({}).statistics();
+  return numbers(info.Env(), {{"allocated", static_cast<double>(s.allocated)},
+                              {"peakAllocated", static_cast<double>(s.peak_allocated)},
+                              {"reserved", static_cast<double>(s.reserved)},
+                              {"peakReserved", static_cast<double>(s.peak_reserved)},
+                              {"liveBlocks", static_cast<double>(s.live_blocks)},
+                              {"allocations", static_cast<double>(s.allocations)},
+                              {"liveTensors", static_cast<double>(live_handles())}});
+}
+
+Napi::Value stream_statistics(const Napi::CallbackInfo& info) {
+  const StreamStatistics s = cpu_stream().statistics();
+  return numbers(info.Env(), {{"tasks", static_cast<double>(s.tasks)},
+                              {"busySeconds", static_cast<double>(s.busy_ns) * 1e-9},
+                              {"idleSeconds", static_cast<double>(s.idle_ns) * 1e-9}});
+}
+
+Napi::Value build_info(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  auto object = Napi::Object::New(env);
+  const auto* v = dnnl::version();
+  object.Set("oneDnn", concat(v->major, ".", v->minor, ".", v->patch));
+  object.Set("cpuArch", CAE_CPU_ARCH);
+  object.Set("cuda", env.Null());
+  object.Set("avx2", static_cast<bool>(__builtin_cpu_supports("avx2")));
+  object.Set("avx512", static_cast<bool>(__builtin_cpu_supports("avx512bw")));
+  object.Set("avx512Bf16", static_cast<bool>(__builtin_cpu_supports("avx512bf16")));
+  object.Set("threads", omp_get_max_threads());
+  return object;
+}
+
+// setThreads(n): OpenMP threads of the ops that follow.
+void set_threads(int64_t threads) {
+  check(threads >= 1 && threads <= 1024, "setThreads", threads, " threads; give 1 to 1024");
+  cpu_stream().enqueue("setThreads", [threads] { omp_set_num_threads(static_cast<int>(threads)); });
+}
+
+}  // namespace
+
+void register_runtime(Napi::Env env, Napi::Object exports) {
+  bind(exports, "synchronize", &synchronize);
+  bind(exports, "trimMemory", &trim);
+  bind(exports, "resetPeakMemory", &reset_peak);
+  bind(exports, "setThreads", &set_threads);
+  exports.Set("memoryStatistics", Napi::Function::New(env, memory_statistics, "memoryStatistics"));
+  exports.Set("streamStatistics", Napi::Function::New(env, stream_statistics, "streamStatistics"));
+  exports.Set("buildInfo", Napi::Function::New(env, build_info, "buildInfo"));
+}
+
+}  // namespace cae::binding

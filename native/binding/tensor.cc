@@ -1,0 +1,133 @@
+// Tensors' own functions: making, reading, views, release.
+#include <cstring>
+#include <memory>
+
+#include "binding/convert.h"
+#include "binding/register.h"
+
+namespace cae::binding {
+namespace {
+
+Tensor empty(const Shape& shape, Dtype dtype, Device device) {
+  return Tensor::empty(device, shape, dtype);
+}
+Tensor reshape(const Tensor& tensor, const Shape& shape) {
+  return tensor.reshape(shape);
+}
+Tensor rows(const Tensor& tensor, int64_t start, int64_t count) {
+  return tensor.rows(start, count);
+}
+std::vector<int64_t> shape_of(const Tensor& tensor) {
+  const auto extents = tensor.shape().extents();
+  return {extents.begin(), extents.end()};
+}
+std::string dtype_of(const Tensor& tensor) {
+  return dtype_name(tensor.dtype());
+}
+std::string device_of(const Tensor& tensor) {
+  return device_name(tensor.device());
+}
+
+// fromBytes(bytes: Uint8Array, shape, dtype, device): the bytes are copied before it returns.
+Napi::Value from_bytes(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    constexpr auto op = "fromBytes";
+    check(info[0].IsTypedArray(), op, "argument 1 must be a typed array");
+    const auto bytes = info[0].As<Napi::TypedArray>();
+    Tensor tensor = Tensor::empty(from_js<Device>({info[3], op, 3}), from_js<Shape>({info[1], op, 1}),
+                                  from_js<Dtype>({info[2], op, 2}));
+    check(bytes.ByteLength() == tensor.bytes(), op, "got ", bytes.ByteLength(), " bytes for ", tensor.shape(),
+          " ", dtype_name(tensor.dtype()), ", which has ", tensor.bytes());
+    // The block may still be read by work queued before its last release, so the copy waits its turn in the
+    // queue.
+    const std::shared_ptr<char[]> staged(new char[tensor.bytes()]);
+    std::memcpy(staged.get(), static_cast<char*>(bytes.ArrayBuffer().Data()) + bytes.ByteOffset(),
+                tensor.bytes());
+    cpu_stream().enqueue(
+        op, [staged, to = tensor.data(), n = tensor.bytes()] { std::memcpy(to, staged.get(), n); });
+    return to_handle(info.Env(), tensor);
+  });
+}
+
+struct Reading {
+  Napi::Promise::Deferred deferred;
+  std::vector<Napi::Reference<Napi::ArrayBuffer>> buffers;
+  Napi::ThreadSafeFunction finish;
+  std::exception_ptr error;
+};
+
+void settle(Napi::Env env, Reading* reading) {
+  const Napi::HandleScope scope(env);
+  if (reading->error) {
+    try {
+      std::rethrow_exception(reading->error);
+    } catch (const std::exception& e) {
+      reading->deferred.Reject(Napi::Error::New(env, e.what()).Value());
+    }
+    return;
+  }
+  auto array = Napi::Array::New(env, reading->buffers.size());
+  for (uint32_t i = 0; i < reading->buffers.size(); ++i) array[i] = reading->buffers[i].Value();
+  reading->deferred.Resolve(array);
+}
+
+// read(tensors: Handle[]): Promise<ArrayBuffer[]>, their contents when the work queued so far is done.
+// Rejects with the error of that work, if there is one.
+Napi::Value read(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const Napi::Env env = info.Env();
+    const auto tensors = from_js<std::vector<Tensor>>({info[0], "read", 0});
+    auto* reading = new Reading{Napi::Promise::Deferred::New(env), {}, {}, nullptr};
+    const auto promise = reading->deferred.Promise();
+    reading->finish = Napi::ThreadSafeFunction::New(env, Napi::Function(), "read", 0, 1,
+                                                    [reading](Napi::Env) { delete reading; });
+    for (const Tensor& tensor : tensors) {
+      auto buffer = Napi::ArrayBuffer::New(env, tensor.bytes());
+      cpu_stream().enqueue("read", [to = buffer.Data(), from = tensor.data(), n = tensor.bytes()] {
+        std::memcpy(to, from, n);
+      });
+      reading->buffers.push_back(Napi::Persistent(buffer));
+    }
+    cpu_stream().notify([reading](std::exception_ptr error) {
+      reading->error = std::move(error);
+      reading->finish.BlockingCall([reading](Napi::Env env, Napi::Function) { settle(env, reading); });
+      reading->finish.Release();
+    });
+    return promise;
+  });
+}
+
+// readSync(tensor): ArrayBuffer; waits. For tests and for start and end of a run, never within a step.
+Napi::Value read_sync(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const Tensor tensor = from_handle(info[0], "readSync", 0);
+    cpu_stream().synchronize();
+    auto buffer = Napi::ArrayBuffer::New(info.Env(), tensor.bytes());
+    std::memcpy(buffer.Data(), tensor.data(), tensor.bytes());
+    return buffer;
+  });
+}
+
+Napi::Value release(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    release_handle(info[0]);
+    return info.Env().Undefined();
+  });
+}
+
+}  // namespace
+
+void register_tensor(Napi::Env env, Napi::Object exports) {
+  bind(exports, "empty", &empty);
+  bind(exports, "reshape", &reshape);
+  bind(exports, "rows", &rows);
+  bind(exports, "shapeOf", &shape_of);
+  bind(exports, "dtypeOf", &dtype_of);
+  bind(exports, "deviceOf", &device_of);
+  exports.Set("fromBytes", Napi::Function::New(env, from_bytes, "fromBytes"));
+  exports.Set("read", Napi::Function::New(env, read, "read"));
+  exports.Set("readSync", Napi::Function::New(env, read_sync, "readSync"));
+  exports.Set("release", Napi::Function::New(env, release, "release"));
+}
+
+}  // namespace cae::binding

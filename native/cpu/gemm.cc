@@ -1,0 +1,103 @@
+#include "cpu/gemm.h"
+
+#include <map>
+#include <tuple>
+#include <vector>
+
+#include "cpu/onednn.h"
+
+namespace cae::cpu {
+namespace {
+
+using Key = std::tuple<int64_t, int64_t, int64_t, Dtype, bool, bool, Dtype, bool, bool>;
+
+struct Plan {
+  dnnl::matmul primitive;
+  dnnl::memory a, b, c, bias;
+};
+
+Plan make_plan(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, Dtype c_dtype, bool bias,
+               bool accumulate) {
+  using dnnl::memory;
+  const auto layout = [](bool transposed) {
+    return transposed ? memory::format_tag::ba : memory::format_tag::ab;
+  };
+  const memory::desc a_desc({m, k}, onednn_type(a.dtype), layout(a.transposed));
+  const memory::desc b_desc({k, n}, onednn_type(b.dtype), layout(b.transposed));
+  const memory::desc c_desc({m, n}, onednn_type(c_dtype), memory::format_tag::ab);
+  const memory::desc bias_desc({1, n}, memory::data_type::f32, memory::format_tag::ab);
+  dnnl::primitive_attr attributes;
+  if (accumulate) {
+    dnnl::post_ops add;
+    add.append_sum(1.f);
+    attributes.set_post_ops(add);
+  }
+  const auto description = bias ? dnnl::matmul::desc(a_desc, b_desc, bias_desc, c_desc)
+                                : dnnl::matmul::desc(a_desc, b_desc, c_desc);
+  const dnnl::matmul::primitive_desc primitive(description, attributes, onednn_engine());
+  const auto empty = [](const memory::desc& d) { return memory(d, onednn_engine(), nullptr); };
+  return {dnnl::matmul(primitive), empty(a_desc), empty(b_desc), empty(c_desc), empty(bias_desc)};
+}
+
+void onednn_gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c, Dtype c_dtype,
+                 const void* bias, bool accumulate) {
+  static thread_local std::map<Key, Plan> plans;
+  const Key key{m, n, k, a.dtype, a.transposed, b.transposed, c_dtype, bias != nullptr, accumulate};
+  auto found = plans.find(key);
+  if (found == plans.end())
+    found = plans.emplace(key, make_plan(m, n, k, a, b, c_dtype, bias != nullptr, accumulate)).first;
+  Plan& plan = found->second;
+  plan.a.set_data_handle(const_cast<void*>(a.data));
+  plan.b.set_data_handle(const_cast<void*>(b.data));
+  plan.c.set_data_handle(c);
+  std::unordered_map<int, dnnl::memory> arguments{
+      {DNNL_ARG_SRC, plan.a}, {DNNL_ARG_WEIGHTS, plan.b}, {DNNL_ARG_DST, plan.c}};
+  if (bias != nullptr) {
+    plan.bias.set_data_handle(const_cast<void*>(bias));
+    arguments.emplace(DNNL_ARG_BIAS, plan.bias);
+  }
+  plan.primitive.execute(onednn_stream(), arguments);
+  onednn_stream().wait();
+}
+
+void double_gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, double* c, const double* bias,
+                 bool accumulate) {
+  if (bias != nullptr)
+    for (int64_t i = 0; i < m; ++i)
+      for (int64_t j = 0; j < n; ++j) c[i * n + j] = bias[j] + (accumulate ? c[i * n + j] : 0);
+  small_gemm(a.transposed, b.transposed, m, n, k, 1.0, static_cast<const double*>(a.data),
+             a.transposed ? m : k, static_cast<const double*>(b.data), b.transposed ? k : n,
+             bias != nullptr || accumulate ? 1.0 : 0.0, c, n);
+}
+
+}  // namespace
+
+void gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c, Dtype c_dtype, const void* bias,
+          bool accumulate) {
+  if (m == 0 || n == 0) return;
+  if (a.dtype == Dtype::F64)
+    double_gemm(m, n, k, a, b, static_cast<double*>(c), static_cast<const double*>(bias), accumulate);
+  else
+    onednn_gemm(m, n, k, a, b, c, c_dtype, bias, accumulate);
+}
+
+void small_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float* a, int64_t lda,
+                const float* b, int64_t ldb, float beta, float* c, int64_t ldc) {
+  const auto status =
+      dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+  check(status == dnnl_success, "gemm", "oneDNN's sgemm failed with status ", static_cast<int>(status));
+}
+
+void small_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, double alpha, const double* a, int64_t lda,
+                const double* b, int64_t ldb, double beta, double* c, int64_t ldc) {
+  for (int64_t i = 0; i < m; ++i) {
+    double* row = c + i * ldc;
+    for (int64_t j = 0; j < n; ++j) row[j] = beta == 0 ? 0 : beta * row[j];
+    for (int64_t p = 0; p < k; ++p) {
+      const double x = alpha * (ta ? a[p * lda + i] : a[i * lda + p]);
+      for (int64_t j = 0; j < n; ++j) row[j] += x * (tb ? b[j * ldb + p] : b[p * ldb + j]);
+    }
+  }
+}
+
+}  // namespace cae::cpu

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/dtype.h"
+
+namespace cae::cpu {
+
+// One side of a product: a matrix in memory, read as it lies or transposed.
+struct Matrix {
+  const void* data;
+  Dtype dtype;
+  bool transposed = false;
+};
+
+// c [m,n] (+)= a [m,k] · b [k,n] (+ bias [n]), all matrices dense. f32 and bf16 inputs go through oneDNN,
+// with bf16 or f32 results and an f32 bias; f64 through a plain blocked loop. Primitives are built once a
+// shape.
+void gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c, Dtype c_dtype, const void* bias,
+          bool accumulate);
+
+// c = alpha·op(a)·op(b) + beta·c with leading dimensions, on the calling thread: for the many small products
+// inside attention, which is parallel over batch and heads already.
+void small_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float* a, int64_t lda,
+                const float* b, int64_t ldb, float beta, float* c, int64_t ldc);
+void small_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, double alpha, const double* a, int64_t lda,
+                const double* b, int64_t ldb, double beta, double* c, int64_t ldc);
+
+}  // namespace cae::cpu

@@ -1,0 +1,4 @@
+#pragma once
+
+// Every family of operations.
+#include "ops/linear.h"
