@@ -24,17 +24,17 @@ export function parameterTable(parameters: readonly ParameterInfo[]): string {
   const rows: Row[] = [];
   for (const [module, members] of groupBy(parameters, ({ name }) => name.split('.')[0] ?? name)) {
     const parts = [...groupBy(members, partName)];
-    const only = members.length === 1 ? members[0] : undefined;
-    rows.push({ label: module, shape: only === undefined ? '' : shapeText(only.shape), members });
-    if (only?.name === module) continue;
+    const lone = members.length === 1 && members[0]!.name === module;
+    rows.push({ label: module, shape: lone ? shapeText(members[0]!.shape) : '', members });
+    if (lone) continue;
     for (const [, tensors] of parts) rows.push(partRow(module, tensors));
   }
   const fixed = parameters.filter(({ trainable }) => !trainable);
-  rows.push({ label: 'total', shape: `${parameters.length} tensors`, members: parameters });
+  rows.push({ label: 'total', shape: countText(parameters), members: parameters });
   if (fixed.length > 0) {
     const trained = parameters.filter(({ trainable }) => trainable);
-    rows.push({ label: '  trainable', shape: `${trained.length} tensors`, members: trained });
-    rows.push({ label: '  fixed', shape: `${fixed.length} tensors`, members: fixed });
+    rows.push({ label: '  trainable', shape: countText(trained), members: trained });
+    rows.push({ label: '  fixed', shape: countText(fixed), members: fixed });
   }
   return align([['parameters', 'count', 'MiB', 'shape', 'trainable'], ...rows.map(cells)]);
 }
@@ -43,13 +43,13 @@ export function parameterTable(parameters: readonly ParameterInfo[]): string {
 function partName({ name }: ParameterInfo): string {
   const path = name.split('.').slice(1);
   const number = path.findIndex((step) => /^\d+$/.test(step));
-  return number < 0 ? (path[0] ?? '') : `${path.slice(0, number).join('.')}.*`;
+  return number < 0 ? (path[0] ?? '') : [...path.slice(0, number), '*'].join('.');
 }
 
 function partRow(module: string, tensors: readonly ParameterInfo[]): Row {
   const first = tensors[0]!;
   const part = partName(first);
-  if (!part.endsWith('.*')) {
+  if (!part.endsWith('*')) {
     // A lone tensor is named in full: `proj.weight` says more than `proj`.
     const label = tensors.length === 1 ? first.name.slice(module.length + 1) : part;
     return { label: `  ${label}`, shape: tensorsText(tensors), members: tensors };
@@ -78,7 +78,11 @@ function cells({ label, shape, members }: Row): string[] {
 }
 
 function tensorsText(tensors: readonly ParameterInfo[]): string {
-  return tensors.length === 1 ? shapeText(tensors[0]!.shape) : `${tensors.length} tensors`;
+  return tensors.length === 1 ? shapeText(tensors[0]!.shape) : countText(tensors);
+}
+
+function countText(tensors: readonly ParameterInfo[]): string {
+  return tensors.length === 1 ? '1 tensor' : `${tensors.length} tensors`;
 }
 
 function shapeText(shape: readonly number[]): string {
