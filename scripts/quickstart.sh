@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# From a fresh clone to a picture: installs, builds, draws a sample data set, trains a small tokenizer on it, pretrains
+# a small CAE on 64-pixel pictures and writes a reconstruction. Minutes on two cores. Run it again to go on where it
+# was stopped; what is finished is not done twice.
+# usage: scripts/quickstart.sh [OUT]     default: ./quickstart
+#   environment: QUICKSTART_IMAGES, QUICKSTART_TOKENIZER_EPOCHS, QUICKSTART_EPOCHS
+set -euo pipefail
+
+case "${1:-}" in
+  -*)
+    printf 'usage: scripts/quickstart.sh [OUT]\n' >&2
+    exit 2
+    ;;
+esac
+mkdir -p "${1:-quickstart}"
+out="$(cd "${1:-quickstart}" && pwd)"
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+images="${QUICKSTART_IMAGES:-400}"
+tokenizer_epochs="${QUICKSTART_TOKENIZER_EPOCHS:-20}"
+epochs="${QUICKSTART_EPOCHS:-40}"
+
+phase() { printf '\n[%4ds] %s\n' "$SECONDS" "$1"; }
+cae() { node dist/cli/main.js "$@"; }
+
+phase 'Installing what is missing'
+./scripts/install-deps.sh
+
+phase 'Building'
+npm run --silent build
+
+data="$out/data-$images"
+phase "Sample data: $images JPEG files in $data"
+# The folder appears only when it is complete.
+[ -d "$data" ] || node scripts/sample-data.mjs "$data" --images "$images"
+
+phase "Training a tokenizer of 256 words, $tokenizer_epochs epochs"
+cae train-tokenizer --data_path "$data/train" --output_dir "$out/tokenizer" \
+  --image_size 64 --num_tokens 256 --dvae_num_layers 3 --num_resnet_blocks 1 --hidden_dim 64 --codebook_dim 64 \
+  --epochs "$tokenizer_epochs" --batch_size 32 --lr 1e-3
+
+# 64-pixel pictures in 8-pixel patches: an 8 x 8 grid, and the tokenizer's three halvings give one token a patch.
+phase "Pretraining a small CAE, $epochs epochs"
+cae pretrain --data_path "$data/train" --output_dir "$out/pretrain" --exp_name quickstart \
+  --model cae_tiny_patch16_224_8k_vocab --input_size 64 --patch_size 8 --second_input_size 64 \
+  --embed_dim 192 --depth 4 --num_heads 3 --regressor_depth 2 --decoder_depth 2 --decoder_embed_dim 192 \
+  --decoder_num_heads 3 --decoder_num_classes 256 --discrete_vae_type customized \
+  --discrete_vae_weight_path "$out/tokenizer" --num_mask_patches 32 \
+  --batch_size 32 --epochs "$epochs" --warmup_epochs 2 --lr 1.5e-3
+
+# The newest checkpoint: the highest epoch number.
+checkpoint="$(find "$out/pretrain" -mindepth 1 -maxdepth 1 -type d -name 'quickstart_checkpoint-*' | sort -V | tail -n 1)"
+[ -n "$checkpoint" ] || {
+  printf 'quickstart: no checkpoint in %s/pretrain; remove that folder and run again\n' "$out" >&2
+  exit 1
+}
+
+phase 'Reconstructing pictures that training never saw'
+picture="$out/reconstruction.png"
+cae reconstruct "$data"/val/{checker,circle,ring,sphere,star,stripes}/004.jpg \
+  --checkpoint "$checkpoint" --tokenizer "$out/tokenizer" -o "$picture"
+
+phase 'Done'
+node scripts/quickstart-summary.mjs "$out"
+printf '  checkpoint      %s\n' "$checkpoint"
+printf '  curves          tensorboard --logdir %s\n' "$out"
+printf '  picture         %s\n' "$picture"
+printf '                  (each row: original, masked, tokenizer, prediction)\n'

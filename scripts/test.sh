@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, lints and runs all tests. Its last line is `N passed, N failed`; a build or lint
+# that fails counts as one failed. Exits with 1 where anything failed.
+# usage: scripts/test.sh [ARGUMENT OF VITEST]...
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+report="$work/vitest.json"
+
+finish() {
+  printf '%d.%d minutes used\n' "$((SECONDS / 60))" "$((SECONDS % 60 / 6))"
+  node scripts/test-counts.mjs "$report" "$@"
+  exit
+}
+
+./scripts/install-deps.sh --checks || { printf '0 passed, 1 failed\n'; exit 1; }
+npm run build || finish 0 1
+
+# Tests run also where the linter complains: one run shows both.
+npm run check
+lint=$?
+npx vitest run --reporter=default --reporter=json --outputFile.json="$report" "$@"
+tests=$?
+[ "$lint" -eq 0 ] || printf 'npm run check failed: see above\n'
+finish "$tests" "$lint"
