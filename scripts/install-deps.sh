@@ -33,7 +33,13 @@ if [ -r /etc/os-release ] && grep -Eq '^ID(_LIKE)?=.*ubuntu' /etc/os-release; th
 fi
 
 # Headers are asked of the compiler, which knows of installations outside the package manager too.
-has_header() { printf '#include <stdio.h>\n#include <%s>\n' "$1" | "$cxx" -E -x c++ - >/dev/null 2>&1; }
+# (A here-document, not a pipe: a compiler that stops before reading would fail the pipe's writer too.)
+has_header() {
+  "$cxx" -E -x c++ - >/dev/null 2>&1 <<EOF
+#include <stdio.h>
+#include <$1>
+EOF
+}
 
 packages=()
 find_missing() {
@@ -72,9 +78,13 @@ if [ "${#packages[@]}" -gt 0 ]; then
 fi
 
 version="$("$cxx" -dumpfullversion -dumpversion)"
-if ! "$cxx" --version | grep -qi clang && [ "${version%%.*}" -lt 12 ]; then
-  fail "$cxx $version is too old for C++20; install g++ 12 or newer and name it: CXX=g++-12"
-fi
+case "$("$cxx" --version)" in
+  *clang*) ;; # counts its versions differently; CMake judges it
+  *)
+    [ "${version%%.*}" -ge 12 ] ||
+      fail "$cxx $version is too old for C++20; install g++ 12 or newer and name it: CXX=g++-12"
+    ;;
+esac
 
 # `npm ci` deletes and reinstalls everything, so it runs only where what is installed differs from the lock file.
 installed_matches_lock() {

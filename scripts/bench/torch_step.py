@@ -119,11 +119,13 @@ def run(args: argparse.Namespace) -> dict:
         phases = {name: at - before for (_, before), (name, at) in zip(marks, marks[1:])}
         return marks[-1][1] - marks[0][1], phases
 
-    seconds, phases = [], []
+    seconds, phases, cpu_seconds = [], [], 0.0
     for i in range(args.warmup + args.steps):
         masked = torch.tensor([block_mask(rng, grid, masked_patches) for _ in range(args.batch)])
+        cpu = time.process_time()
         took, parts = step(masked)
         if i >= args.warmup:
+            cpu_seconds += time.process_time() - cpu
             seconds.append(took)
             phases.append(parts)
     if args.phases:
@@ -146,6 +148,9 @@ def run(args: argparse.Namespace) -> dict:
         "adamw": args.adamw,
         "tokenizer_layout": args.tokenizer_layout,
         "steps": args.steps,
+        # Processor time over threads * wall time. Well under 1 on a machine where other work takes the cores;
+        # idle threads spin, so it says little about parallel efficiency.
+        "cpu_share": round(cpu_seconds / (args.threads * sum(seconds)), 3),
     }
 
 
