@@ -83,7 +83,7 @@ function aligned(
   bytes: Uint8Array,
   width: number,
 ): { buffer: ArrayBufferLike; offset: number; length: number } {
-  const source = bytes.byteOffset % width === 0 ? bytes : bytes.slice();
+  const source = bytes.byteOffset % width === 0 ? bytes : new Uint8Array(bytes);
   return { buffer: source.buffer, offset: source.byteOffset, length: source.byteLength / width };
 }
 

@@ -60,7 +60,8 @@ export class PickleInput {
   /** A copy of the next `length` bytes. */
   take(length: number): Uint8Array {
     const start = this.skip(length);
-    return this.bytes.slice(start, start + length);
+    // Not slice(): a Buffer's shares memory.
+    return new Uint8Array(this.bytes.subarray(start, start + length));
   }
 
   utf8(length: number): string {

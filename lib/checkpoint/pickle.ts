@@ -1,5 +1,6 @@
 import { PickleInput } from './pickle-input.js';
 import { Op, opcodeName } from './pickle-opcodes.js';
+import { PickleStack } from './pickle-stack.js';
 import {
   defaultPickleLimits,
   PickleContext,
@@ -43,10 +44,7 @@ export function readPickle(bytes: Uint8Array, options: PickleOptions): PickleRes
 class PickleMachine {
   private readonly context: PickleContext;
   private readonly input: PickleInput;
-  private readonly stack: PickleValue[] = [];
-  /** Stack heights at the open marks. */
-  private readonly marks: number[] = [];
-  private readonly memo = new Map<number, PickleValue>();
+  private readonly stack: PickleStack;
 
   constructor(
     bytes: Uint8Array,
@@ -54,13 +52,14 @@ class PickleMachine {
   ) {
     this.context = new PickleContext(options.source, { ...defaultPickleLimits, ...options.limits });
     this.input = new PickleInput(bytes, this.context, options.offset ?? 0);
+    this.stack = new PickleStack(this.context, this.input);
   }
 
   run(): PickleResult {
     const { input } = this;
     for (;;) {
       const code = input.uint8();
-      if (code === Op.STOP) return { value: this.pop(), end: input.position };
+      if (code === Op.STOP) return { value: this.stack.pop(), end: input.position };
       if (!this.scalar(code) && !this.container(code) && !this.object(code)) this.unsupported(code);
     }
   }
@@ -70,68 +69,6 @@ class PickleMachine {
     throw this.context.error(
       `its pickle has opcode ${opcodeName(code)} at byte ${where}, which is not supported (protocols 2 to 5 are); save it again with a recent torch.save`,
     );
-  }
-
-  private push(value: PickleValue): void {
-    if (this.stack.length >= this.context.limits.stack) throw this.stackTooHigh();
-    this.stack.push(value);
-  }
-
-  private stackTooHigh(): Error {
-    return this.context.error(
-      `its pickle stacks more than ${this.context.limits.stack} values; it is damaged`,
-    );
-  }
-
-  /** The top of the stack, which must lie above the innermost mark. */
-  private top(): PickleValue {
-    const floor = this.marks.at(-1) ?? 0;
-    const value = this.stack.at(-1);
-    if (this.stack.length <= floor || value === undefined) {
-      throw this.context.error(
-        `its pickle takes a value that is not there at byte ${this.input.position - 1}; it is damaged`,
-      );
-    }
-    return value;
-  }
-
-  private pop(): PickleValue {
-    const value = this.top();
-    this.stack.pop();
-    return value;
-  }
-
-  /** Removes and returns the values above the innermost mark, and the mark. */
-  private popMark(): PickleValue[] {
-    const height = this.marks.pop();
-    if (height === undefined) {
-      throw this.context.error(
-        `its pickle looks for a mark that is not there at byte ${this.input.position - 1}; it is damaged`,
-      );
-    }
-    return this.stack.splice(height);
-  }
-
-  /** Pushes a new container or record of `size` items. */
-  private pushNew(value: PickleValue, size: number): void {
-    this.context.spend(8 + size);
-    this.push(value);
-  }
-
-  private remember(index: number): void {
-    if (this.memo.size >= this.context.limits.memo) {
-      throw this.context.error(
-        `its pickle remembers more than ${this.context.limits.memo} values; it is damaged`,
-      );
-    }
-    this.memo.set(index, this.top());
-  }
-
-  private recall(index: number): void {
-    const value = this.memo.get(index);
-    if (value === undefined)
-      throw this.context.error(`its pickle refers to value ${index}, which it never made; it is damaged`);
-    this.push(value);
   }
 
   /** Numbers, text, bytes, the memo and the stack itself. */
@@ -152,38 +89,36 @@ class PickleMachine {
         return true;
       }
       case Op.MARK:
-        if (this.marks.length >= this.context.limits.stack) throw this.stackTooHigh();
-        this.marks.push(this.stack.length);
+        this.stack.mark();
         return true;
       case Op.POP:
-        if (this.marks.at(-1) === this.stack.length) this.marks.pop();
-        else this.pop();
+        this.stack.drop();
         return true;
       case Op.POP_MARK:
-        this.popMark();
+        this.stack.popMark();
         return true;
       case Op.DUP:
-        this.push(this.top());
+        this.stack.push(this.stack.top());
         return true;
       case Op.BINGET:
-        this.recall(input.uint8());
+        this.stack.recall(input.uint8());
         return true;
       case Op.LONG_BINGET:
-        this.recall(input.uint32());
+        this.stack.recall(input.uint32());
         return true;
       case Op.BINPUT:
-        this.remember(input.uint8());
+        this.stack.remember(input.uint8());
         return true;
       case Op.LONG_BINPUT:
-        this.remember(input.uint32());
+        this.stack.remember(input.uint32());
         return true;
       case Op.MEMOIZE:
-        this.remember(this.memo.size);
+        this.stack.remember(this.stack.remembered);
         return true;
     }
     const value = this.literal(code);
     if (value === undefined) return false;
-    this.push(value);
+    this.stack.push(value);
     return true;
   }
 
@@ -238,55 +173,55 @@ class PickleMachine {
     switch (code) {
       case Op.EMPTY_LIST:
       case Op.EMPTY_TUPLE:
-        this.pushNew([], 0);
+        this.stack.pushNew([], 0);
         return true;
       case Op.EMPTY_DICT:
-        this.pushNew(new Map(), 0);
+        this.stack.pushNew(new Map(), 0);
         return true;
       case Op.EMPTY_SET:
-        this.pushNew(new Set(), 0);
+        this.stack.pushNew(new Set(), 0);
         return true;
       case Op.TUPLE1:
       case Op.TUPLE2:
       case Op.TUPLE3: {
         const size = code - Op.TUPLE1 + 1;
         const items: PickleValue[] = [];
-        for (let i = 0; i < size; i++) items.unshift(this.pop());
-        this.pushNew(items, size);
+        for (let i = 0; i < size; i++) items.unshift(this.stack.pop());
+        this.stack.pushNew(items, size);
         return true;
       }
       case Op.LIST:
       case Op.TUPLE: {
-        const items = this.popMark();
-        this.pushNew(items, items.length);
+        const items = this.stack.popMark();
+        this.stack.pushNew(items, items.length);
         return true;
       }
       case Op.FROZENSET: {
-        const items = this.popMark();
-        this.pushNew(new Set(items), items.length);
+        const items = this.stack.popMark();
+        this.stack.pushNew(new Set(items), items.length);
         return true;
       }
       case Op.APPEND:
-        this.extend([this.pop()]);
+        this.extend([this.stack.pop()]);
         return true;
       case Op.APPENDS:
-        this.extend(this.popMark());
+        this.extend(this.stack.popMark());
         return true;
       case Op.ADDITEMS: {
-        const items = this.popMark();
-        const set = this.top();
+        const items = this.stack.popMark();
+        const set = this.stack.top();
         if (!(set instanceof Set)) throw this.mismatch('set');
         this.context.spend(items.length);
         for (const item of items) set.add(item);
         return true;
       }
       case Op.SETITEM: {
-        const value = this.pop();
-        this.setItems([this.pop(), value]);
+        const value = this.stack.pop();
+        this.setItems([this.stack.pop(), value]);
         return true;
       }
       case Op.SETITEMS:
-        this.setItems(this.popMark());
+        this.setItems(this.stack.popMark());
         return true;
       default:
         return false;
@@ -294,14 +229,14 @@ class PickleMachine {
   }
 
   private extend(items: readonly PickleValue[]): void {
-    const list = this.top();
+    const list = this.stack.top();
     if (!Array.isArray(list)) throw this.mismatch('list');
     this.context.spend(items.length);
     for (const item of items) list.push(item);
   }
 
   private setItems(items: readonly PickleValue[]): void {
-    const dict = this.top();
+    const dict = this.stack.top();
     if (!(dict instanceof Map)) throw this.mismatch('dict');
     if (items.length % 2 !== 0) throw this.mismatch('key with a value');
     this.context.spend(items.length);
@@ -319,37 +254,37 @@ class PickleMachine {
     switch (code) {
       case Op.GLOBAL: {
         const module = this.input.line();
-        this.push(this.global(module, this.input.line()));
+        this.stack.push(this.global(module, this.input.line()));
         return true;
       }
       case Op.STACK_GLOBAL: {
-        const name = this.pop();
-        const module = this.pop();
+        const name = this.stack.pop();
+        const module = this.stack.pop();
         if (typeof name !== 'string' || typeof module !== 'string') throw this.mismatch('name of a global');
-        this.push(this.global(module, name));
+        this.stack.push(this.global(module, name));
         return true;
       }
       case Op.REDUCE:
       case Op.NEWOBJ: {
-        const args = this.pop();
-        this.push(this.call(this.pop(), args));
+        const args = this.stack.pop();
+        this.stack.push(this.call(this.stack.pop(), args));
         return true;
       }
       case Op.NEWOBJ_EX: {
-        const keywords = this.pop();
-        const args = this.pop();
+        const keywords = this.stack.pop();
+        const args = this.stack.pop();
         if (!(keywords instanceof Map)) throw this.mismatch('dict of keyword arguments');
-        this.push(this.call(this.pop(), args, keywords));
+        this.stack.push(this.call(this.stack.pop(), args, keywords));
         return true;
       }
       case Op.BUILD:
-        this.build(this.pop());
+        this.build(this.stack.pop());
         return true;
       case Op.BINPERSID: {
         if (this.options.persistentLoad === undefined)
           throw this.context.error('its pickle refers to data outside it, which is not there');
         this.context.spend(8);
-        this.push(this.options.persistentLoad(this.pop(), this.context));
+        this.stack.push(this.options.persistentLoad(this.stack.pop(), this.context));
         return true;
       }
       default:
@@ -379,7 +314,7 @@ class PickleMachine {
   }
 
   private build(state: PickleValue): void {
-    const target: PickleValue | PickleData = this.top();
+    const target: PickleValue | PickleData = this.stack.top();
     if (target instanceof Map) return; // attributes of an OrderedDict (`_metadata`), not its items
     if (!(target instanceof PickledObject) || target.state !== undefined)
       throw this.mismatch('new object to set up');

@@ -5,9 +5,10 @@ import { TorchTensor } from './torch-tensor.js';
 /** Keys under which training scripts keep a model's weights, in the order tried. */
 const wrapperKeys = ['model', 'state_dict', 'module'] as const;
 
-/** Modules nested deeper, or more of them, is no model: a pickle can make a few bytes look like millions. */
+/** Modules nested deeper, or more parts, is no model: shared parts can make a few bytes look like millions. */
 const maxModuleDepth = 64;
-const maxModules = 100_000;
+const maxParts = 1_000_000;
+const maxNameLength = 1024;
 
 /** Tensors by their dotted names, in the order saved. */
 export type StateDict = Map<string, TorchTensor>;
@@ -91,7 +92,7 @@ export function moduleStateDict(tree: PickleValue, source: string): ModuleConten
 }
 
 class ModuleWalk {
-  private modules = 0;
+  private parts = 0;
 
   constructor(
     private readonly source: string,
@@ -99,10 +100,7 @@ class ModuleWalk {
   ) {}
 
   visit(module: PickledObject, prefix: string, depth: number): void {
-    this.modules++;
-    if (depth > maxModuleDepth || this.modules > maxModules) {
-      throw new UserError(`${this.source}: its modules nest without end; the file is damaged`);
-    }
+    if (depth > maxModuleDepth) throw this.endless();
     if (!(module.attribute('_modules') instanceof Map) && isScripted(module)) {
       this.visitScripted(module.state as Map<PickleValue, PickleValue>, prefix, depth);
       return;
@@ -111,29 +109,31 @@ class ModuleWalk {
     this.collect(module.attribute('_parameters'), prefix);
     this.collect(module.attribute('_buffers'), prefix, skipped instanceof Set ? skipped : undefined);
     for (const [name, child] of this.dict(module.attribute('_modules'))) {
-      if (child instanceof PickledObject) this.visit(child, `${prefix}${this.key(name)}.`, depth + 1);
+      const path = `${prefix}${this.key(name)}`;
+      if (child instanceof PickledObject) this.visit(child, `${path}.`, depth + 1);
       else if (child !== null)
-        throw new UserError(`${this.source}: ${prefix}${this.key(name)} is no module; the file is damaged`);
+        throw new UserError(`${this.source}: ${path} is no module; the file is damaged`);
     }
   }
 
   private visitScripted(state: ReadonlyMap<PickleValue, PickleValue>, prefix: string, depth: number): void {
+    const children: [string, PickledObject][] = [];
     for (const [name, value] of state) {
-      if (value instanceof TorchTensor) this.tensors.set(`${prefix}${this.key(name)}`, value);
+      const path = `${prefix}${this.key(name)}`;
+      if (value instanceof TorchTensor) this.tensors.set(path, value);
+      else if (value instanceof PickledObject && isScripted(value)) children.push([path, value]);
     }
-    for (const [name, value] of state) {
-      if (value instanceof PickledObject && isScripted(value))
-        this.visit(value, `${prefix}${this.key(name)}.`, depth + 1);
-    }
+    for (const [path, child] of children) this.visit(child, `${path}.`, depth + 1);
   }
 
   private collect(dict: PickleValue | undefined, prefix: string, skipped?: ReadonlySet<PickleValue>): void {
     for (const [name, value] of this.dict(dict)) {
+      const path = `${prefix}${this.key(name)}`;
       if (value === null || skipped?.has(name)) continue;
       if (!(value instanceof TorchTensor)) {
-        throw new UserError(`${this.source}: ${prefix}${this.key(name)} is no tensor; the file is damaged`);
+        throw new UserError(`${this.source}: ${path} is no tensor; the file is damaged`);
       }
-      this.tensors.set(`${prefix}${this.key(name)}`, value);
+      this.tensors.set(path, value);
     }
   }
 
@@ -143,8 +143,15 @@ class ModuleWalk {
     throw new UserError(`${this.source}: a module has no dict where one must be; the file is damaged`);
   }
 
+  /** A part's name; every part met is counted here. */
   private key(name: PickleValue): string {
-    if (typeof name === 'string') return name;
-    throw new UserError(`${this.source}: a module has a part without a name; the file is damaged`);
+    this.parts++;
+    if (this.parts > maxParts) throw this.endless();
+    if (typeof name === 'string' && name.length <= maxNameLength) return name;
+    throw new UserError(`${this.source}: a module has a part without a proper name; the file is damaged`);
+  }
+
+  private endless(): UserError {
+    return new UserError(`${this.source}: its modules nest without end; the file is damaged`);
   }
 }

@@ -57,7 +57,7 @@ export class ZipEntry {
       if (offset < 0 || length < 0 || offset + length > this.size) {
         throw this.error(`has ${this.size} bytes where ${offset + length} are needed; it is damaged`);
       }
-      if (this.record.method === 8) return this.inflate().slice(offset, offset + length);
+      if (this.record.method === 8) return new Uint8Array(this.inflate().subarray(offset, offset + length));
       const start = this.locate();
       const bytes = this.file.read(start + offset, length);
       if (!this.checked) {

@@ -1,0 +1,371 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { PickledObject, type PickleValue } from '../../lib/checkpoint/pickle-values.js';
+import { SafetensorsFile } from '../../lib/checkpoint/safetensors-reader.js';
+import { moduleStateDict, stateDictOf } from '../../lib/checkpoint/state-dict.js';
+import { readTorchArchive } from '../../lib/checkpoint/torch-archive.js';
+import { TorchTensor } from '../../lib/checkpoint/torch-tensor.js';
+import { fixture } from '../fixtures.js';
+import {
+  bytesOf,
+  makeZip,
+  mutate,
+  seededRandom,
+  temporaryFolder,
+  u32,
+  userErrorOf,
+  type ZipPart,
+} from './support.js';
+
+function save(bytes: Uint8Array): string {
+  const path = join(temporaryFolder(), 'x.pth');
+  writeFileSync(path, bytes);
+  return path;
+}
+
+const text = (value: string): Uint8Array => bytesOf('X', u32(value.length), value);
+const int = (value: number): Uint8Array => bytesOf('J', u32(value >>> 0));
+
+/** Pickle code of one tensor over storage `key`. */
+function tensorCode(
+  key: string,
+  count: number,
+  offset: number,
+  shape: number[],
+  stride: number[],
+  kind = 'FloatStorage',
+): Uint8Array {
+  return bytesOf(
+    'ctorch._utils\n_rebuild_tensor_v2\n(',
+    bytesOf('(', text('storage'), `ctorch\n${kind}\n`, text(key), text('cpu'), int(count), 'tQ'),
+    int(offset),
+    bytesOf('(', ...shape.map(int), 't'),
+    bytesOf('(', ...stride.map(int), 't'),
+    '\x89ccollections\nOrderedDict\n)RtR',
+  );
+}
+
+/** An archive of one dict with one tensor "w". */
+function archiveOf(code: Uint8Array, storage: Uint8Array, extra: ZipPart[] = []): string {
+  const pickle = bytesOf('\x80\x02}', text('w'), code, 's.');
+  return save(makeZip([{ name: 'x/data.pkl', data: pickle }, { name: 'x/data/0', data: storage }, ...extra]));
+}
+
+const floats = new Uint8Array(Float32Array.from({ length: 12 }, (_, i) => i).buffer);
+
+function valuesOf(path: string): number[] {
+  const tensor = stateDictOf(readTorchArchive(path), path).get('w') as TorchTensor;
+  return [...new Float32Array(tensor.read().buffer)];
+}
+
+/** All tensors in a tree of dicts and lists, by their path. */
+function tensorsIn(
+  value: PickleValue,
+  path: string,
+  found = new Map<string, TorchTensor>(),
+): Map<string, TorchTensor> {
+  if (value instanceof TorchTensor) found.set(path, value);
+  else if (value instanceof Map)
+    for (const [key, item] of value) tensorsIn(item, `${path}/${String(key)}`, found);
+  else if (Array.isArray(value))
+    value.forEach((item, i) => {
+      tensorsIn(item, `${path}/${i}`, found);
+    });
+  return found;
+}
+
+describe('golden checkpoints', () => {
+  test.each(['reference_checkpoint.pth', 'reference_checkpoint_legacy.pth'])(
+    '%s equals its tensors in safetensors',
+    (name) => {
+      const tree = readTorchArchive(fixture(name)) as Map<string, PickleValue>;
+      expect([...tree.keys()].sort()).toEqual(['args', 'epoch', 'model', 'optimizer', 'scaler']);
+      const args = tree.get('args') as PickledObject;
+      expect(`${args.module}.${args.name}`).toBe('argparse.Namespace');
+      expect((args.state as Map<string, PickleValue>).size).toBeGreaterThan(0);
+      const state = stateDictOf(tree, name);
+      using expected = SafetensorsFile.open(fixture('reference_checkpoint.safetensors'));
+      const names = expected.names();
+      expect([...state.keys()].sort()).toEqual([...names].sort());
+      for (const key of names) {
+        const tensor = state.get(key) as TorchTensor;
+        const { dtype, shape } = expected.info(key);
+        expect([key, tensor.dtype, tensor.shape]).toEqual([key, dtype, shape]);
+        expect(Buffer.compare(tensor.read(), expected.read(key))).toBe(0);
+      }
+    },
+  );
+
+  test('both layouts hold the same optimizer', () => {
+    const [zip, legacy] = ['reference_checkpoint.pth', 'reference_checkpoint_legacy.pth'].map((name) =>
+      tensorsIn(
+        (readTorchArchive(fixture(name)) as Map<string, PickleValue>).get('optimizer') as PickleValue,
+        '',
+      ),
+    ) as [Map<string, TorchTensor>, Map<string, TorchTensor>];
+    expect(zip.size).toBeGreaterThan(10);
+    expect([...legacy.keys()]).toEqual([...zip.keys()]);
+    for (const [key, tensor] of zip)
+      expect(Buffer.compare(tensor.read(), (legacy.get(key) as TorchTensor).read())).toBe(0);
+  });
+
+  test.each(['encoder', 'decoder'])('the pickled DALL-E %s', (part) => {
+    const path = fixture(`dalle_${part}.pkl`);
+    expect(userErrorOf(() => readTorchArchive(path))).toMatch(
+      /asks for dall_e\.\w+\.\w+, which is not allowed/,
+    );
+    const tree = readTorchArchive(path, { allowModules: true });
+    const { className, tensors, attributes } = moduleStateDict(tree, path);
+    expect(className.toLowerCase()).toBe(`dall_e.${part}.${part}`);
+    using expected = SafetensorsFile.open(fixture('dalle_dvae.safetensors'));
+    const config = JSON.parse(expected.metadata['config'] as string) as Record<string, number>;
+    const prefix = `param.${part}.`;
+    const names = expected.names().filter((name) => name.startsWith(prefix));
+    expect(names.length).toBeGreaterThan(10);
+    expect([...tensors.keys()].sort()).toEqual(names.map((name) => name.slice(prefix.length)).sort());
+    for (const name of names) {
+      const tensor = tensors.get(name.slice(prefix.length)) as TorchTensor;
+      expect([name, tensor.shape]).toEqual([name, expected.info(name).shape]);
+      expect(Buffer.compare(tensor.read(), expected.read(name))).toBe(0);
+    }
+    expect(attributes.get('vocab_size')).toBe(config['vocab_size'] ?? attributes.get('vocab_size'));
+    for (const key of ['group_count', 'n_hid', 'n_blk_per_group', 'vocab_size']) {
+      expect([key, typeof attributes.get(key)]).toEqual([key, 'number']);
+    }
+    expect([...stateDictOf(tree, path).keys()]).toEqual([...tensors.keys()]);
+  });
+
+  test('a TorchScript archive equals its tensors in safetensors', () => {
+    const path = fixture('clip_tiny_jit.pt');
+    const { tensors } = moduleStateDict(readTorchArchive(path, { allowModules: true }), path);
+    using expected = SafetensorsFile.open(fixture('clip_visual.safetensors'));
+    const names = expected.names().filter((name) => name.startsWith('param.'));
+    expect(names.length).toBeGreaterThan(10);
+    for (const name of names) {
+      const tensor = tensors.get(name.slice('param.'.length));
+      expect([name, tensor?.shape]).toEqual([name, expected.info(name).shape]);
+    }
+    expect(new Set([...tensors.values()].map(({ dtype }) => dtype))).toEqual(new Set(['F16', 'F32']));
+  });
+});
+
+describe('tensors of an archive', () => {
+  test.each<[string, number, number[], number[], number[]]>([
+    ['whole', 0, [3, 4], [4, 1], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]],
+    ['with an offset', 5, [2, 3], [3, 1], [5, 6, 7, 8, 9, 10]],
+    ['transposed', 0, [4, 3], [1, 4], [0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11]],
+    ['strided with an offset', 1, [2, 2], [4, 2], [1, 3, 5, 7]],
+    ['expanded', 3, [2, 3], [0, 1], [3, 4, 5, 3, 4, 5]],
+    ['permuted, three dimensions', 0, [2, 3, 2], [1, 4, 2], [0, 2, 4, 6, 8, 10, 1, 3, 5, 7, 9, 11]],
+    ['strides of sizes 1 do not matter', 2, [1, 3, 1], [99, 1, 77], [2, 3, 4]],
+    ['scalar', 7, [], [], [7]],
+    ['empty', 0, [0, 4], [4, 1], []],
+  ])('%s', (_, offset, shape, stride, values) => {
+    expect(valuesOf(archiveOf(tensorCode('0', 12, offset, shape, stride), floats))).toEqual(values);
+  });
+
+  test('deflated storages', () => {
+    const pickle = bytesOf('\x80\x02}', text('w'), tensorCode('d', 12, 4, [2], [1]), 's.');
+    const path = save(
+      makeZip([
+        { name: 'x/data.pkl', data: pickle, deflate: true },
+        { name: 'x/data/d', data: floats, deflate: true },
+      ]),
+    );
+    expect(valuesOf(path)).toEqual([4, 5]);
+  });
+
+  test.each<[string, Uint8Array, RegExp]>([
+    ['beyond the storage', tensorCode('0', 12, 1, [3, 4], [4, 1]), /reaches beyond its storage/],
+    ['negative offset', tensorCode('0', 12, -1, [3], [1]), /impossible shape or stride/],
+    ['negative size', tensorCode('0', 12, 0, [-3], [1]), /impossible shape/],
+    ['negative stride', tensorCode('0', 12, 11, [3], [-1]), /impossible shape/],
+    ['ranks that differ', tensorCode('0', 12, 0, [3, 1], [1]), /impossible shape/],
+    [
+      'a terabyte out of 4 bytes',
+      tensorCode('0', 12, 0, [2 ** 20, 2 ** 20], [0, 0]),
+      /far larger than its storage/,
+    ],
+    [
+      'storage too short',
+      tensorCode('0', 13, 0, [13], [1]),
+      /record data\/0 has 48 bytes where 52 are needed/,
+    ],
+    ['record missing', tensorCode('1', 12, 0, [12], [1]), /record data\/1 is missing/],
+    ['key that leaves the folder', tensorCode('../data.pkl', 12, 0, [12], [1]), /is missing/],
+    ['no storage class', tensorCode('0', 12, 0, [12], [1], 'device'), /no type that is supported/],
+    [
+      'complex numbers',
+      tensorCode('0', 12, 0, [12], [1], 'ComplexFloatStorage'),
+      /torch\.ComplexFloatStorage, which is not allowed/,
+    ],
+    ['no storage at all', bytesOf('ctorch._utils\n_rebuild_tensor_v2\n(NK\x00))tR'), /no storage/],
+    ['persistent id of something else', bytesOf(text('os'), 'Q'), /no storage/],
+  ])('%s', (_, code, message) => {
+    const path = archiveOf(code, floats);
+    const error = userErrorOf(() => stateDictOf(readTorchArchive(path), path));
+    expect(error).toMatch(message);
+    expect(error).toContain(path);
+  });
+
+  test('a file changed after reading is noticed', () => {
+    const path = archiveOf(tensorCode('0', 12, 0, [12], [1]), floats);
+    const tensor = stateDictOf(readTorchArchive(path), path).get('w') as TorchTensor;
+    writeFileSync(path, 'something else');
+    expect(userErrorOf(() => tensor.read())).toMatch(/changed while it was being read/);
+  });
+});
+
+describe('files that are no checkpoint', () => {
+  test.each<[string, Uint8Array, RegExp]>([
+    ['empty', new Uint8Array(0), /neither a zip archive nor a pickle/],
+    ['text', bytesOf('hello, world, this is text\n'), /neither a zip archive nor a pickle/],
+    [
+      'a plain pickle',
+      bytesOf('\x80\x02}q\x00K\x01K\x02s.aaaaaaaaaaaaa'),
+      /neither a zip archive nor a pickle/,
+    ],
+    [
+      'a zip of something else',
+      makeZip([{ name: 'word/document.xml', data: bytesOf('x') }]),
+      /without data\.pkl/,
+    ],
+    [
+      'big-endian',
+      makeZip([
+        { name: 'x/data.pkl', data: bytesOf('N.') },
+        { name: 'x/byteorder', data: bytesOf('big') },
+      ]),
+      /big-endian/,
+    ],
+    [
+      'os.system',
+      makeZip([
+        { name: 'x/data.pkl', data: bytesOf('\x80\x02cos\nsystem\n', text('touch pwned'), '\x85R.') },
+      ]),
+      /asks for os\.system, which is not allowed/,
+    ],
+  ])('%s', (_, bytes, message) => {
+    for (const allowModules of [false, true]) {
+      expect(userErrorOf(() => readTorchArchive(save(bytes), { allowModules }))).toMatch(message);
+    }
+    expect(existsSync('pwned')).toBe(false);
+  });
+
+  test('with modules allowed, only those of models are', () => {
+    const ask = (module: string, name: string): string | undefined =>
+      userErrorOf(() =>
+        readTorchArchive(
+          save(makeZip([{ name: 'x/data.pkl', data: bytesOf(`\x80\x02c${module}\n${name}\n.`) }])),
+          {
+            allowModules: true,
+          },
+        ),
+      );
+    expect(ask('torch.nn.modules.conv', 'Conv2d')).toBeUndefined();
+    expect(ask('functools', 'partial')).toBeUndefined();
+    for (const [module, name] of [
+      ['torch.hub', 'load'],
+      ['torch.nn.modules.evil/..', 'x'],
+      ['torch.nn.modules', 'a.b'],
+      ['torch.nnx', 'X'],
+      ['dall_evil', 'X'],
+      ['builtins', 'exec'],
+      ['functools', 'reduce'],
+    ] as const) {
+      expect(ask(module, name)).toMatch(/not allowed/);
+    }
+  });
+
+  test('no weights in it', () => {
+    for (const [code, message] of [
+      ['}.', /holds no weights/],
+      ['N.', /holds no weights/],
+      [']q\x00h\x00a.', /holds no weights/],
+    ] as const) {
+      const path = save(makeZip([{ name: 'x/data.pkl', data: bytesOf('\x80\x02', code) }]));
+      const tree = readTorchArchive(path);
+      expect(userErrorOf(() => stateDictOf(tree, path))).toMatch(message);
+      expect(userErrorOf(() => moduleStateDict(tree, path))).toMatch(/no pickled module/);
+    }
+  });
+
+  test('modules that contain themselves, or seem endless, end', () => {
+    const loop = new PickledObject('torch.nn', 'Sequential', []);
+    loop.state = new Map<PickleValue, PickleValue>([['_modules', new Map([['0', loop]])]]);
+    expect(userErrorOf(() => moduleStateDict(loop, 'x'))).toMatch(/nest without end/);
+    let shared: PickledObject = new PickledObject('torch.nn', 'ReLU', []);
+    shared.state = new Map<PickleValue, PickleValue>([['_modules', new Map()]]);
+    for (let level = 0; level < 40; level++) {
+      const parent = new PickledObject('torch.nn', 'Sequential', []);
+      parent.state = new Map([
+        [
+          '_modules',
+          new Map([
+            ['0', shared],
+            ['1', shared],
+          ]),
+        ],
+      ]);
+      shared = parent;
+    }
+    expect(userErrorOf(() => moduleStateDict(shared, 'x'))).toMatch(/nest without end/);
+  });
+
+  test('the old layout truncated, and with a storage that lies', () => {
+    const original = new Uint8Array(readFileSync(fixture('reference_checkpoint_legacy.pth')));
+    const path = save(original);
+    for (const length of [10, 15, 30, 200, 20_000, 35_000, 38_900, 100_000, original.length - 1]) {
+      writeFileSync(path, original.subarray(0, length));
+      expect(userErrorOf(() => readTorchArchive(path))).toContain(path);
+    }
+    const firstCount = 38_803; // where the pickles end
+    const lying = original.slice();
+    lying[firstCount] = (lying[firstCount] as number) + 1;
+    writeFileSync(path, lying);
+    expect(userErrorOf(() => readTorchArchive(path))).toMatch(
+      /storage \d+ has \d+ elements where its tensors need/,
+    );
+    lying.set(original);
+    lying[firstCount + 7] = 0x7f;
+    writeFileSync(path, lying);
+    expect(userErrorOf(() => readTorchArchive(path))).toMatch(/elements where/);
+  });
+
+  test('1500 mutated archives of both layouts give tensors or a UserError, nothing else', () => {
+    const random = seededRandom(31);
+    const path = save(new Uint8Array(0));
+    const pickle = bytesOf('\x80\x02}', text('w'), tensorCode('0', 12, 1, [2, 2], [4, 2]), 's.');
+    const legacy = bytesOf(
+      '\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}',
+      text('little_endian'),
+      '\x88s.',
+      pickle,
+      '\x80\x02]',
+      text('0'),
+      'a.',
+      u32(12),
+      u32(0),
+      floats,
+    );
+    let refused = 0;
+    for (let i = 0; i < 1500; i++) {
+      const bytes =
+        i % 2 === 0
+          ? makeZip([
+              { name: 'x/data.pkl', data: mutate(pickle, random) },
+              { name: 'x/data/0', data: floats },
+            ])
+          : mutate(legacy, random);
+      writeFileSync(path, i === 1 ? legacy : bytes);
+      const error = userErrorOf(() => {
+        for (const tensor of tensorsIn(readTorchArchive(path, { allowModules: true }), '').values())
+          tensor.read();
+      });
+      if (i === 1) expect(error).toBeUndefined();
+      if (error !== undefined) refused++;
+    }
+    expect(refused).toBeGreaterThan(500);
+  });
+});
