@@ -1,4 +1,4 @@
-"""Writes a folder of 500x375 JPEGs (quality 90) with photograph-like detail, for timing loaders on equal files.
+"""Writes a folder of 500x375 JPEGs (quality 90) with detail at several scales, for timing loaders on equal files.
 
     python make_jpegs.py FOLDER --count 200
 
