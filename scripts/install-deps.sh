@@ -98,5 +98,5 @@ installed_matches_lock() {
 }
 if ! installed_matches_lock; then
   printf 'install-deps: npm ci\n' >&2
-  npm ci --no-audit --no-fund >&2 || fail 'npm ci failed (its message is above); check the network and run it again'
+  npm ci --no-audit --no-fund >&2 || fail 'npm ci failed: mend what it says above and run this again'
 fi
