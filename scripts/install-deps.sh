@@ -98,5 +98,6 @@ installed_matches_lock() {
 }
 if ! installed_matches_lock; then
   printf 'install-deps: npm ci\n' >&2
-  npm ci --no-audit --no-fund >&2 || fail 'npm ci failed: mend what it says above and run this again'
+  # Without scripts: for a folder with a binding.gyp, npm would build the addon here, and the build would do it again.
+  npm ci --ignore-scripts --no-audit --no-fund >&2 || fail 'npm ci failed: mend what it says above and run this again'
 fi
