@@ -70,7 +70,10 @@ describe('install-deps.sh', () => {
 
   it('runs npm ci where the installed packages differ from the lock file', () => {
     const stale = { 'node_modules/.package-lock.json': installed.replace('1.0.0', '0.9.0') };
-    expect(machine(complete, stale)).toMatchObject({ status: 0, log: 'npm ci --ignore-scripts --no-audit --no-fund\n' });
+    expect(machine(complete, stale)).toMatchObject({
+      status: 0,
+      log: 'npm ci --ignore-scripts --no-audit --no-fund\n',
+    });
   });
 
   it('asks for a newer Node', () => {
