@@ -7,6 +7,13 @@ namespace cae::binding {
 
 void register_tensor(Napi::Env env, Napi::Object exports);
 void register_runtime(Napi::Env env, Napi::Object exports);
+void register_attention(Napi::Env env, Napi::Object exports);
 void register_linear(Napi::Env env, Napi::Object exports);
+void register_loss(Napi::Env env, Napi::Object exports);
+void register_norm(Napi::Env env, Napi::Object exports);
+void register_optimizer(Napi::Env env, Napi::Object exports);
+void register_pointwise(Napi::Env env, Napi::Object exports);
+void register_residual(Napi::Env env, Napi::Object exports);
+void register_tokens(Napi::Env env, Napi::Object exports);
 
 }  // namespace cae::binding

@@ -1,6 +1,6 @@
 // Attention head by head: threads share out (batch, head) pairs, a head's queries go in blocks, and a block's
-// scores live in the thread's own scratch, which stays in its cache. Inputs in f32 and f64 are read in place; bf16
-// ones are widened into scratch first.
+// scores live in the thread's own scratch, which stays in its cache. Inputs in f32 and f64 are read in place;
+// bf16 ones are widened into scratch first.
 #include "ops/attention.h"
 
 #include <algorithm>
@@ -87,8 +87,8 @@ void softmax_rows(A* scores, int64_t rows, int64_t columns, A* log_sum) {
 
 }  // namespace
 
-void attention_forward(const TensorView& q, const TensorView& k, const TensorView& v, const AttentionLayout& a,
-                       const TensorView& out, const TensorView& log_sum) {
+void attention_forward(const TensorView& q, const TensorView& k, const TensorView& v,
+                       const AttentionLayout& a, const TensorView& out, const TensorView& log_sum) {
   const int64_t d = a.head_dim;
   const int64_t width = a.heads * d;
   dispatch_float(q.dtype, "attention", [&]<typename T>(T) {
@@ -102,8 +102,8 @@ void attention_forward(const TensorView& q, const TensorView& k, const TensorVie
         const int64_t h = bh % a.heads;
         const T* q_at = q.data<T>() + b * a.q_length * a.q_row + h * d;
         T* out_at = out.data<T>() + b * a.q_length * width + h * d;
-        const auto keys = widened(k.data<T>() + b * a.k_length * a.kv_row + a.k_offset + h * d, a.kv_row, a.k_length,
-                                  d, room.k);
+        const auto keys = widened(k.data<T>() + b * a.k_length * a.kv_row + a.k_offset + h * d, a.kv_row,
+                                  a.k_length, d, room.k);
         const auto values = widened(v.data<T>() + b * a.k_length * a.kv_row + a.v_offset + h * d, a.kv_row,
                                     a.k_length, d, room.v);
         for (int64_t start = 0; start < a.q_length; start += kBlock) {
@@ -112,11 +112,11 @@ void attention_forward(const TensorView& q, const TensorView& k, const TensorVie
           const auto to = result(out_at + start * width, width, rows, d, room.out);
           room.scores.resize(static_cast<size_t>(rows * a.k_length));
           A* scores = room.scores.data();
-          small_gemm(false, true, rows, a.k_length, d, static_cast<A>(a.scale), queries.data, queries.ld, keys.data,
-                     keys.ld, A(0), scores, a.k_length);
+          small_gemm(false, true, rows, a.k_length, d, static_cast<A>(a.scale), queries.data, queries.ld,
+                     keys.data, keys.ld, A(0), scores, a.k_length);
           softmax_rows(scores, rows, a.k_length, log_sum.data<A>() + bh * a.q_length + start);
-          small_gemm(false, false, rows, d, a.k_length, A(1), scores, a.k_length, values.data, values.ld, A(0),
-                     to.data, to.ld);
+          small_gemm(false, false, rows, d, a.k_length, A(1), scores, a.k_length, values.data, values.ld,
+                     A(0), to.data, to.ld);
           narrow(to, out_at + start * width, width, rows, d);
         }
       }
@@ -157,10 +157,10 @@ void attention_backward(const TensorView& dout, const TensorView& q, const Tenso
           room.dscores.resize(static_cast<size_t>(rows * a.k_length));
           A* p = room.scores.data();
           A* ds = room.dscores.data();
-          small_gemm(false, true, rows, a.k_length, d, static_cast<A>(a.scale), queries.data, queries.ld, keys.data,
-                     keys.ld, A(0), p, a.k_length);
-          small_gemm(false, true, rows, a.k_length, d, A(1), douts.data, douts.ld, values.data, values.ld, A(0), ds,
-                     a.k_length);
+          small_gemm(false, true, rows, a.k_length, d, static_cast<A>(a.scale), queries.data, queries.ld,
+                     keys.data, keys.ld, A(0), p, a.k_length);
+          small_gemm(false, true, rows, a.k_length, d, A(1), douts.data, douts.ld, values.data, values.ld,
+                     A(0), ds, a.k_length);
           // p = softmax again, from the kept log-sum; ds = p·(dp − Σ dout·out)·scale
           for (int64_t r = 0; r < rows; ++r) {
             const A log_total = log_sum.data<A>()[bh * a.q_length + start + r];
@@ -176,10 +176,10 @@ void attention_backward(const TensorView& dout, const TensorView& q, const Tenso
               ds_row[c] = probability * (ds_row[c] - delta) * scale;
             }
           }
-          small_gemm(true, false, a.k_length, d, rows, A(1), p, a.k_length, douts.data, douts.ld, beta, dvalues.data,
-                     dvalues.ld);
-          small_gemm(false, false, rows, d, a.k_length, A(1), ds, a.k_length, keys.data, keys.ld, A(0), dqueries.data,
-                     dqueries.ld);
+          small_gemm(true, false, a.k_length, d, rows, A(1), p, a.k_length, douts.data, douts.ld, beta,
+                     dvalues.data, dvalues.ld);
+          small_gemm(false, false, rows, d, a.k_length, A(1), ds, a.k_length, keys.data, keys.ld, A(0),
+                     dqueries.data, dqueries.ld);
           small_gemm(true, false, a.k_length, d, rows, A(1), ds, a.k_length, queries.data, queries.ld, beta,
                      dkeys.data, dkeys.ld);
           narrow(dqueries, dq.data<T>() + q_at + start * a.q_row, a.q_row, rows, d);

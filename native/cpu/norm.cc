@@ -1,28 +1,11 @@
 #include "ops/norm.h"
 
 #include <cmath>
-#include <type_traits>
 
 #include "cpu/column_sum.h"
+#include "cpu/dispatch_pair.h"
 
 namespace cae::cpu {
-namespace {
-
-// Calls body with the C++ types of a pair of dtypes: equal ones, or f32 with bf16 in either order.
-template <typename Body>
-void dispatch_pair(Dtype a, Dtype b, const char* op, Body&& body) {
-  dispatch_float(a, op, [&]<typename A>(A) {
-    dispatch_float(b, op, [&]<typename B>(B) {
-      if constexpr (std::is_same_v<Acc<A>, Acc<B>>)
-        body(A{}, B{});
-      else
-        fail(op, "f64 goes with f64 only");
-    });
-  });
-}
-
-}  // namespace
-
 void layer_norm_forward(const TensorView& x, const TensorView& weight, const TensorView& bias, double eps,
                         const TensorView& y, const TensorView& mean, const TensorView& rstd) {
   const int64_t rows = x.shape.rows();
@@ -54,9 +37,9 @@ void layer_norm_forward(const TensorView& x, const TensorView& weight, const Ten
   });
 }
 
-void layer_norm_backward(const TensorView& dy, const TensorView& x, const TensorView& weight, const TensorView& mean,
-                         const TensorView& rstd, const TensorView& dx, const TensorView& dweight,
-                         const TensorView& dbias, bool accumulate) {
+void layer_norm_backward(const TensorView& dy, const TensorView& x, const TensorView& weight,
+                         const TensorView& mean, const TensorView& rstd, const TensorView& dx,
+                         const TensorView& dweight, const TensorView& dbias, bool accumulate) {
   const int64_t rows = x.shape.rows();
   const int64_t columns = x.shape[-1];
   dispatch_pair(x.dtype, dy.dtype, "layer_norm_backward", [&]<typename X, typename Y>(X, Y) {

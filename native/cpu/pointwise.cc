@@ -35,7 +35,8 @@ void for_ranges(int64_t n, Body&& body) {
   for (int64_t begin = 0; begin < n; begin += kChunk) body(begin, std::min(n, begin + kChunk));
 }
 
-// Inverse of the normal distribution function (Acklam's approximation with one Halley step: full double precision).
+// Inverse of the normal distribution function (Acklam's approximation with one Halley step: full double
+// precision).
 double normal_quantile(double p) {
   constexpr double a[] = {-3.969683028665376e+01, 2.209460984245205e+02,  -2.759285104469687e+02,
                           1.383577518672690e+02,  -3.066479806614716e+01, 2.506628277459239e+00};
@@ -43,7 +44,8 @@ double normal_quantile(double p) {
                           6.680131188771972e+01, -1.328068155288572e+01};
   constexpr double c[] = {-7.784894002430293e-03, -3.223964580411365e-01, -2.400758277161838e+00,
                           -2.549732539343734e+00, 4.374664141464968e+00,  2.938163982698783e+00};
-  constexpr double d[] = {7.784695709041462e-03, 3.224671290700398e-01, 2.445134137142996e+00, 3.754408661907416e+00};
+  constexpr double d[] = {7.784695709041462e-03, 3.224671290700398e-01, 2.445134137142996e+00,
+                          3.754408661907416e+00};
   double x = 0;
   const auto tail = [&](double q) {
     return (((((c[0] * q + c[1]) * q + c[2]) * q + c[3]) * q + c[4]) * q + c[5]) /
@@ -122,10 +124,10 @@ void cast_forward(const TensorView& x, const TensorView& y) {
           if constexpr (std::is_same_v<X, Y>)
             out[i] = in[i];
           else
-            out[i] = static_cast<Y>(static_cast<std::conditional_t<std::is_same_v<X, BF16> || std::is_same_v<X, F16> ||
-                                                                       std::is_same_v<Y, BF16> ||
-                                                                       std::is_same_v<Y, F16>,
-                                                                   float, X>>(in[i]));
+            out[i] = static_cast<Y>(
+                static_cast<std::conditional_t<std::is_same_v<X, BF16> || std::is_same_v<X, F16> ||
+                                                   std::is_same_v<Y, BF16> || std::is_same_v<Y, F16>,
+                                               float, X>>(in[i]));
         }
       });
     });
@@ -188,8 +190,8 @@ void fill_uniform(const TensorView& y, double low, double high, double seed, int
     T* out = y.data<T>();
     for_ranges(y.numel(), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i)
-        out[i] = store<T>(
-            static_cast<Acc<T>>(low + (high - low) * static_cast<double>(draw.uniform(static_cast<uint64_t>(i)))));
+        out[i] = store<T>(static_cast<Acc<T>>(
+            low + (high - low) * static_cast<double>(draw.uniform(static_cast<uint64_t>(i)))));
     });
   });
 }

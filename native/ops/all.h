@@ -1,4 +1,11 @@
 #pragma once
 
 // Every family of operations.
+#include "ops/attention.h"
 #include "ops/linear.h"
+#include "ops/loss.h"
+#include "ops/norm.h"
+#include "ops/optimizer.h"
+#include "ops/pointwise.h"
+#include "ops/residual.h"
+#include "ops/tokens.h"

@@ -11,7 +11,8 @@ AttentionLayout self_layout(const char* op, const Tensor& qkv, int64_t heads, do
   check(heads > 0 && row % (3 * heads) == 0, op, "qkv ", qkv.shape(), " does not hold q, k and v of ", heads,
         " heads");
   const int64_t width = row / 3;
-  return {qkv.shape()[0], heads, width / heads, qkv.shape()[1], qkv.shape()[1], row, row, width, 2 * width, scale};
+  return {qkv.shape()[0], heads,     width / heads, qkv.shape()[1], qkv.shape()[1], row, row,
+          width,          2 * width, scale};
 }
 
 AttentionLayout cross_layout(const char* op, const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads,
@@ -28,7 +29,8 @@ AttentionLayout cross_layout(const char* op, const Tensor& q, const Tensor& k, c
   return {q.shape()[0], heads, width / heads, q.shape()[1], k.shape()[1], width, width, 0, 0, scale};
 }
 
-std::tuple<Tensor, Tensor> forward(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionLayout& a) {
+std::tuple<Tensor, Tensor> forward(const Tensor& q, const Tensor& k, const Tensor& v,
+                                   const AttentionLayout& a) {
   Tensor out = Tensor::empty(q.device(), {a.batch, a.q_length, a.heads * a.head_dim}, q.dtype());
   Tensor log_sum = Tensor::empty(q.device(), {a.batch, a.heads, a.q_length}, parameter_dtype(q.dtype()));
   CAE_LAUNCH(q.device(), attention_forward, q, k, v, a, out, log_sum);
@@ -41,8 +43,8 @@ std::tuple<Tensor, Tensor> self_attention(const Tensor& qkv, int64_t heads, doub
   return forward(qkv, qkv, qkv, self_layout("self_attention", qkv, heads, scale));
 }
 
-Tensor self_attention_backward(const Tensor& dout, const Tensor& qkv, const Tensor& out, const Tensor& log_sum,
-                               int64_t heads, double scale) {
+Tensor self_attention_backward(const Tensor& dout, const Tensor& qkv, const Tensor& out,
+                               const Tensor& log_sum, int64_t heads, double scale) {
   const AttentionLayout a = self_layout("self_attention_backward", qkv, heads, scale);
   check_shape("self_attention_backward", "dout", dout, out.shape());
   Tensor dqkv = Tensor::empty_like(qkv);
@@ -55,9 +57,10 @@ std::tuple<Tensor, Tensor> cross_attention(const Tensor& q, const Tensor& k, con
   return forward(q, k, v, cross_layout("cross_attention", q, k, v, heads, scale));
 }
 
-std::tuple<Tensor, Tensor, Tensor> cross_attention_backward(const Tensor& dout, const Tensor& q, const Tensor& k,
-                                                            const Tensor& v, const Tensor& out,
-                                                            const Tensor& log_sum, int64_t heads, double scale) {
+std::tuple<Tensor, Tensor, Tensor> cross_attention_backward(const Tensor& dout, const Tensor& q,
+                                                            const Tensor& k, const Tensor& v,
+                                                            const Tensor& out, const Tensor& log_sum,
+                                                            int64_t heads, double scale) {
   const AttentionLayout a = cross_layout("cross_attention_backward", q, k, v, heads, scale);
   check_shape("cross_attention_backward", "dout", dout, out.shape());
   Tensor dq = Tensor::empty_like(q);

@@ -4,8 +4,8 @@
 
 namespace cae::ops {
 
-std::tuple<Tensor, Tensor, Tensor> layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps,
-                                              Dtype dtype) {
+std::tuple<Tensor, Tensor, Tensor> layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                              double eps, Dtype dtype) {
   const Dtype parameters = parameter_dtype(x.dtype());
   check_vector("layer_norm", "weight", weight, x.shape()[-1], parameters);
   check_vector("layer_norm", "bias", bias, x.shape()[-1], parameters);

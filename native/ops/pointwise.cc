@@ -11,8 +11,8 @@ Tensor gelu(const Tensor& x, const OptionalTensor& bias) {
   return y;
 }
 
-Tensor gelu_backward(const Tensor& dy, const Tensor& x, const OptionalTensor& bias, const OptionalTensor& dbias,
-                     bool accumulate) {
+Tensor gelu_backward(const Tensor& dy, const Tensor& x, const OptionalTensor& bias,
+                     const OptionalTensor& dbias, bool accumulate) {
   check_shape("gelu_backward", "dy", dy, x.shape());
   check_dtype("gelu_backward", "dy", dy, x.dtype());
   if (bias) check_vector("gelu_backward", "bias", *bias, x.shape()[-1], parameter_dtype(x.dtype()));
@@ -65,14 +65,17 @@ Tensor sum(const Tensor& x, double factor) {
   return y;
 }
 
-void fill(const Tensor& y, double value) { CAE_LAUNCH(y.device(), fill_constant, y, value); }
+void fill(const Tensor& y, double value) {
+  CAE_LAUNCH(y.device(), fill_constant, y, value);
+}
 
 void uniform(const Tensor& y, double low, double high, double seed, int64_t stream) {
   CAE_LAUNCH(y.device(), fill_uniform, y, low, high, seed, stream);
 }
 
 void truncated_normal(const Tensor& y, double deviation, double cut, double seed, int64_t stream) {
-  check(deviation > 0 && cut > 0, "truncated_normal", "deviation ", deviation, " and cut ", cut, " must be over 0");
+  check(deviation > 0 && cut > 0, "truncated_normal", "deviation ", deviation, " and cut ", cut,
+        " must be over 0");
   CAE_LAUNCH(y.device(), fill_truncated_normal, y, deviation, cut, seed, stream);
 }
 

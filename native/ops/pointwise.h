@@ -5,24 +5,26 @@
 namespace cae {
 
 CAE_KERNEL(gelu_forward, const TensorView& x, const TensorView& bias, const TensorView& y)
-CAE_KERNEL(gelu_backward, const TensorView& dy, const TensorView& x, const TensorView& bias, const TensorView& dx,
-           const TensorView& dbias, bool accumulate)
+CAE_KERNEL(gelu_backward, const TensorView& dy, const TensorView& x, const TensorView& bias,
+           const TensorView& dx, const TensorView& dbias, bool accumulate)
 CAE_KERNEL(cast_forward, const TensorView& x, const TensorView& y)
-CAE_KERNEL(add_forward, const TensorView& a, const TensorView& b, double alpha, double beta, const TensorView& y)
+CAE_KERNEL(add_forward, const TensorView& a, const TensorView& b, double alpha, double beta,
+           const TensorView& y)
 CAE_KERNEL(scale_by_forward, const TensorView& x, const TensorView& factor, const TensorView& y)
 CAE_KERNEL(sum_forward, const TensorView& x, double factor, const TensorView& y)
 CAE_KERNEL(fill_constant, const TensorView& y, double value)
 CAE_KERNEL(fill_uniform, const TensorView& y, double low, double high, double seed, int64_t stream)
-CAE_KERNEL(fill_truncated_normal, const TensorView& y, double deviation, double cut, double seed, int64_t stream)
+CAE_KERNEL(fill_truncated_normal, const TensorView& y, double deviation, double cut, double seed,
+           int64_t stream)
 
 namespace ops {
 
-// y = gelu(x + bias) with the exact gelu(z) = z·Φ(z) = ½z(1 + erf(z/√2)); bias [C] over the last axis, or none.
-// Backward needs x (and bias).
+// y = gelu(x + bias) with the exact gelu(z) = z·Φ(z) = ½z(1 + erf(z/√2)); bias [C] over the last axis, or
+// none. Backward needs x (and bias).
 Tensor gelu(const Tensor& x, const OptionalTensor& bias);
 // dx = dy·(Φ(z) + z·φ(z)); dbias (+)= its column sums, if given.
-Tensor gelu_backward(const Tensor& dy, const Tensor& x, const OptionalTensor& bias, const OptionalTensor& dbias,
-                     bool accumulate);
+Tensor gelu_backward(const Tensor& dy, const Tensor& x, const OptionalTensor& bias,
+                     const OptionalTensor& dbias, bool accumulate);
 
 // x in another dtype; bf16 and f16 round to nearest even.
 Tensor cast(const Tensor& x, Dtype dtype);

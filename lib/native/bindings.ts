@@ -1,0 +1,185 @@
+/** A tensor of the native core: opaque here. Its memory lives until `release`. */
+export interface Handle {
+  readonly nativeTensor: unique symbol;
+}
+export type Optional<T> = T | null;
+export type Dtype = 'f32' | 'bf16' | 'f16' | 'f64' | 'i32' | 'u8';
+export type Device = string;
+
+export interface MemoryStatistics {
+  allocated: number;
+  peakAllocated: number;
+  reserved: number;
+  peakReserved: number;
+  liveBlocks: number;
+  allocations: number;
+  liveTensors: number;
+}
+
+export interface StreamStatistics {
+  tasks: number;
+  busySeconds: number;
+  idleSeconds: number;
+}
+
+export interface BuildInfo {
+  oneDnn: string;
+  cpuArch: string;
+  cuda: string | null;
+  avx2: boolean;
+  avx512: boolean;
+  avx512Bf16: boolean;
+  threads: number;
+}
+
+/**
+ * The typed face of native/binding. Each function is documented where it is declared, in native/ops. Every op checks
+ * its arguments at once, throws an Error naming the op, and queues its work.
+ */
+export interface NativeAddon {
+  // tensors
+  empty(shape: readonly number[], dtype: Dtype, device: Device): Handle;
+  fromBytes(bytes: ArrayBufferView, shape: readonly number[], dtype: Dtype, device: Device): Handle;
+  read(tensors: Handle[]): Promise<ArrayBuffer[]>;
+  readSync(tensor: Handle): ArrayBuffer;
+  release(tensor: Handle): void;
+  reshape(tensor: Handle, shape: readonly number[]): Handle;
+  rows(tensor: Handle, start: number, count: number): Handle;
+  shapeOf(tensor: Handle): number[];
+  dtypeOf(tensor: Handle): Dtype;
+  deviceOf(tensor: Handle): Device;
+  // runtime
+  synchronize(): void;
+  trimMemory(): void;
+  resetPeakMemory(): void;
+  setThreads(threads: number): void;
+  memoryStatistics(): MemoryStatistics;
+  streamStatistics(): StreamStatistics;
+  buildInfo(): BuildInfo;
+  // linear
+  linear(x: Handle, weight: Handle, bias: Optional<Handle>): Handle;
+  linearBackwardInput(dy: Handle, weight: Handle): Handle;
+  linearBackwardWeight(
+    dy: Handle,
+    x: Handle,
+    dweight: Handle,
+    dbias: Optional<Handle>,
+    accumulate: boolean,
+  ): void;
+  // norm
+  layerNorm(x: Handle, weight: Handle, bias: Handle, eps: number, dtype: Dtype): [Handle, Handle, Handle];
+  layerNormBackward(
+    dy: Handle,
+    x: Handle,
+    weight: Handle,
+    mean: Handle,
+    rstd: Handle,
+    dweight: Optional<Handle>,
+    dbias: Optional<Handle>,
+    accumulate: boolean,
+  ): Handle;
+  // attention
+  selfAttention(qkv: Handle, heads: number, scale: number): [Handle, Handle];
+  selfAttentionBackward(
+    dout: Handle,
+    qkv: Handle,
+    out: Handle,
+    logSum: Handle,
+    heads: number,
+    scale: number,
+  ): Handle;
+  crossAttention(q: Handle, k: Handle, v: Handle, heads: number, scale: number): [Handle, Handle];
+  crossAttentionBackward(
+    dout: Handle,
+    q: Handle,
+    k: Handle,
+    v: Handle,
+    out: Handle,
+    logSum: Handle,
+    heads: number,
+    scale: number,
+  ): [Handle, Handle, Handle];
+  // pointwise
+  gelu(x: Handle, bias: Optional<Handle>): Handle;
+  geluBackward(
+    dy: Handle,
+    x: Handle,
+    bias: Optional<Handle>,
+    dbias: Optional<Handle>,
+    accumulate: boolean,
+  ): Handle;
+  cast(x: Handle, dtype: Dtype): Handle;
+  copyInto(x: Handle, y: Handle): void;
+  add(a: Handle, b: Handle, alpha: number, beta: number): Handle;
+  addInto(a: Handle, b: Handle, alpha: number, beta: number): void;
+  scaleBy(x: Handle, factor: Handle): Handle;
+  sum(x: Handle, factor: number): Handle;
+  fill(y: Handle, value: number): void;
+  uniform(y: Handle, low: number, high: number, seed: number, stream: number): void;
+  truncatedNormal(y: Handle, deviation: number, cut: number, seed: number, stream: number): void;
+  // residual
+  residual(x: Handle, branch: Handle, gamma: Optional<Handle>, keep: Optional<Handle>): Handle;
+  residualBackward(
+    dy: Handle,
+    branch: Optional<Handle>,
+    gamma: Optional<Handle>,
+    keep: Optional<Handle>,
+    dtype: Dtype,
+    dgamma: Optional<Handle>,
+    accumulate: boolean,
+  ): Handle;
+  dropPath(
+    batch: number,
+    dtype: Dtype,
+    device: Device,
+    rate: number,
+    seed: number,
+    stream: number,
+    step: number,
+  ): Handle;
+  // tokens
+  normalizeImages(
+    pixels: Handle,
+    mean: Handle,
+    deviation: Handle,
+    channelsLast: boolean,
+    dtype: Dtype,
+  ): Handle;
+  unfoldPatches(images: Handle, patch: number, ids: Handle, dtype: Dtype): Handle;
+  embedTokens(x: Handle, first: Optional<Handle>, positions: Handle, ids: Handle): Handle;
+  embedTokensBackward(
+    dy: Handle,
+    hasFirst: boolean,
+    dtype: Dtype,
+    dfirst: Optional<Handle>,
+    accumulate: boolean,
+  ): Handle;
+  gatherRows(table: Handle, ids: Handle, offset: number): Handle;
+  repeatToken(token: Handle, batch: number, count: number, dtype: Dtype): Handle;
+  repeatTokenBackward(dy: Handle, dtoken: Handle, accumulate: boolean): void;
+  concatTokens(a: Handle, b: Handle): Handle;
+  sliceTokens(x: Handle, start: number, count: number): Handle;
+  sliceTokensBackward(dy: Handle, start: number, total: number): Handle;
+  // loss
+  crossEntropy(logits: Handle, labels: Handle, inPlace: boolean): [Handle, Handle, Handle];
+  mse(x: Handle, target: Handle): Handle;
+  mseBackward(dloss: Handle, x: Handle, target: Handle): Handle;
+  // optimizer
+  globalNorm(gradients: Handle[]): Handle;
+  adamw(
+    parameters: Handle[],
+    gradients: Handle[],
+    first: Handle[],
+    second: Handle[],
+    copies: Handle[],
+    rates: number[],
+    decays: number[],
+    norm: Handle,
+    beta1: number,
+    beta2: number,
+    eps: number,
+    step: number,
+    clip: number,
+    gradientScale: number,
+  ): void;
+}

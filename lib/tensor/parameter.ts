@@ -1,0 +1,68 @@
+import { native } from '../native/addon.js';
+import type { Handle } from '../native/bindings.js';
+import { keep } from './scope.js';
+import { type Dtype, type NumberArray, Tensor } from './tensor.js';
+
+/**
+ * A master weight (f32; f64 in checks), its gradient, and the low-precision copy that a bf16 run computes with. It
+ * belongs to its module, not to a scope.
+ */
+export class Parameter extends Tensor {
+  /** Gradient of the same shape and dtype; made at the first backward pass, kept and rewritten after. */
+  grad: Tensor | null = null;
+  /** Whether `grad` holds a gradient of this step, to which more is added. */
+  hasGrad = false;
+
+  #copy: Tensor | null = null;
+
+  constructor(handle: Handle, trainable = true) {
+    super(handle);
+    this.requiresGrad = trainable;
+    keep(this);
+  }
+
+  /** A parameter of uninitialised memory. */
+  static override empty(shape: readonly number[], dtype: Dtype = 'f32', device = 'cpu'): Parameter {
+    return new Parameter(native.empty(shape, dtype, device));
+  }
+
+  /** The weight in the dtype that activations have: itself, or a copy kept beside it. */
+  as(dtype: Dtype): Tensor {
+    if (dtype === this.dtype) return this;
+    if (this.#copy === null || this.#copy.dtype !== dtype) {
+      this.#copy?.release();
+      this.#copy = keep(new Tensor(native.cast(this.handle, dtype)));
+    }
+    return this.#copy;
+  }
+
+  /** The low-precision copy, if one was made: an optimizer rewrites it with the weight. */
+  get copy(): Tensor | null {
+    return this.#copy;
+  }
+
+  /** Overwrites the values. @throws Error if the number of values differs */
+  assign(data: NumberArray): void {
+    const source = Tensor.from(data, this.shape);
+    native.copyInto(source.handle, this.handle);
+    source.release();
+    this.refreshCopy();
+  }
+
+  /** Brings the copy up to date after the weight was written other than by an optimizer. */
+  refreshCopy(): void {
+    if (this.#copy !== null) native.copyInto(this.handle, this.#copy.handle);
+  }
+
+  /** Lets `write` add into the gradient, or overwrite what is left of an earlier step. */
+  accumulate(write: (grad: Tensor, accumulate: boolean) => void): void {
+    this.grad ??= keep(Tensor.empty(this.shape, this.dtype, this.device));
+    write(this.grad, this.hasGrad);
+    this.hasGrad = true;
+  }
+
+  /** Forgets the gradient; its memory is kept for the next. */
+  clearGrad(): void {
+    this.hasGrad = false;
+  }
+}

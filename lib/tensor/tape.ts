@@ -1,0 +1,145 @@
+import { native } from '../native/addon.js';
+import { Parameter } from './parameter.js';
+import { keep, scope } from './scope.js';
+import { Tensor } from './tensor.js';
+
+/** One recorded op: what it made, from what, what backward reads, and how gradients pass through it. */
+interface Node {
+  outputs: Tensor[];
+  inputs: (Tensor | null)[];
+  saved: Tensor[];
+  backward: Backward;
+}
+
+/**
+ * Takes a gradient for each output (null where none arrived) and returns one for each input (null where none is
+ * due). Gradients of parameters are not returned: `Parameter.accumulate` takes them.
+ */
+export type Backward = (...grads: (Tensor | null)[]) => (Tensor | null)[];
+
+/** The ops of a forward pass, in order; backward walks them in reverse, letting go what each one saved. */
+export class Tape {
+  #nodes: Node[] = [];
+
+  push(node: Node): void {
+    for (const tensor of node.saved) tensor.hold();
+    this.#nodes.push(node);
+  }
+
+  /**
+   * Back-propagates from a scalar loss; gradients arrive in the parameters, and in the result for `wanted`.
+   * @param seed gradient of the loss: 1, or the loss scale
+   * @param wanted tensors that are no parameters whose gradients the caller wants, and then owns
+   */
+  backward(loss: Tensor, seed = 1, wanted: readonly Tensor[] = []): (Tensor | null)[] {
+    const grads = new Map<Tensor, Tensor>();
+    const start = keep(Tensor.empty(loss.shape, loss.dtype, loss.device));
+    native.fill(start.handle, seed);
+    grads.set(loss, start);
+    for (let node = this.#nodes.pop(); node !== undefined; node = this.#nodes.pop()) {
+      this.#step(node, grads, wanted);
+      for (const tensor of node.saved) tensor.release();
+    }
+    const results = wanted.map((tensor) => grads.get(tensor) ?? null);
+    for (const grad of grads.values()) if (!results.includes(grad)) grad.release();
+    return results;
+  }
+
+  #step(node: Node, grads: Map<Tensor, Tensor>, wanted: readonly Tensor[]): void {
+    const arriving = node.outputs.map((output) => grads.get(output) ?? null);
+    if (arriving.every((grad) => grad === null)) return;
+    scope(() => {
+      const leaving = node.backward(...arriving);
+      leaving.forEach((grad, i) => {
+        const input = node.inputs[i];
+        if (grad === null || input === null || input === undefined) return;
+        addGradient(grads, input, grad, arriving.includes(grad));
+      });
+    });
+    for (const output of node.outputs) {
+      if (wanted.includes(output)) continue;
+      grads.get(output)?.release();
+      grads.delete(output);
+    }
+  }
+
+  /** Lets go of everything saved, of a pass that will not be walked back. */
+  dispose(): void {
+    for (const node of this.#nodes) for (const tensor of node.saved) tensor.release();
+    this.#nodes = [];
+  }
+}
+
+/** Adds a gradient to what a tensor has so far. `shared`: it is an arriving gradient, passed through as it is. */
+function addGradient(grads: Map<Tensor, Tensor>, input: Tensor, grad: Tensor, shared: boolean): void {
+  if (input instanceof Parameter) {
+    input.accumulate((total, accumulate) => {
+      if (accumulate) native.addInto(total.handle, grad.handle, 1, 1);
+      else native.copyInto(grad.handle, total.handle);
+    });
+    return;
+  }
+  const before = grads.get(input);
+  if (before === undefined) {
+    // A gradient that goes to several places has a hold for each; none of them writes into it.
+    grads.set(input, shared || grad.holds > 1 ? grad.hold() : adopt(grad));
+  } else if (before.holds === 1) {
+    native.addInto(before.handle, grad.handle, 1, 1);
+  } else {
+    grads.set(input, keep(new Tensor(native.add(before.handle, grad.handle, 1, 1))));
+    before.release();
+  }
+}
+
+/** Out of the scope of the step, with a hold for the map. */
+function adopt(grad: Tensor): Tensor {
+  return keep(grad);
+}
+
+let current: Tape | null = null;
+
+/** Runs `body` with a fresh tape recording; what is left on the tape is let go at the end. */
+export function withTape<T>(body: (tape: Tape) => T): T {
+  const outer = current;
+  const tape = new Tape();
+  current = tape;
+  try {
+    return body(tape);
+  } finally {
+    current = outer;
+    tape.dispose();
+  }
+}
+
+/** Runs `body` without recording: nothing in it is kept for backward. */
+export function noGrad<T>(body: () => T): T {
+  const outer = current;
+  current = null;
+  try {
+    return body();
+  } finally {
+    current = outer;
+  }
+}
+
+/** Whether an op on these inputs has to be recorded. */
+export function recording(...inputs: (Tensor | null)[]): boolean {
+  return current !== null && inputs.some((input) => input?.requiresGrad === true);
+}
+
+/**
+ * Records an op if a tape runs and any input needs a gradient.
+ * @param outputs what the op made; they require gradients from here on
+ * @param inputs in the order in which `backward` returns their gradients
+ * @param saved tensors that `backward` reads: the tape holds them until then
+ */
+export function record(
+  outputs: Tensor[],
+  inputs: (Tensor | null)[],
+  saved: Tensor[],
+  backward: Backward,
+): void {
+  if (!recording(...inputs) || current === null) return;
+  for (const output of outputs) output.requiresGrad = true;
+  current.push({ outputs, inputs, saved, backward });
+}

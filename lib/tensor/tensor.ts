@@ -1,0 +1,135 @@
+import { native } from '../native/addon.js';
+import type { Device, Dtype, Handle } from '../native/bindings.js';
+import { enterScope } from './scope.js';
+
+export type { Device, Dtype } from '../native/bindings.js';
+export type NumberArray = Float32Array | Float64Array | Int32Array | Uint8Array | Uint16Array;
+
+/** The typed array a dtype is read as; bf16 and f16 are read as their bits. */
+const arrayOf = {
+  f32: Float32Array,
+  f64: Float64Array,
+  i32: Int32Array,
+  u8: Uint8Array,
+  bf16: Uint16Array,
+  f16: Uint16Array,
+} as const;
+
+/**
+ * A dense row-major tensor on a device. Ops queue their work and return at once; `data()` waits for it. Memory is
+ * counted: a new tensor belongs to the scope it is made in (see scope.ts), the tape holds what backward needs, and
+ * `release` gives up the caller's hold. Use after release throws, naming the op.
+ */
+export class Tensor {
+  readonly shape: readonly number[];
+  readonly dtype: Dtype;
+  /** Whether gradients flow to it: set on parameters, and by the tape on what is computed from them. */
+  requiresGrad = false;
+
+  #handle: Handle | null;
+  #holds = 1;
+  #scope: Set<Tensor> | null;
+
+  constructor(handle: Handle) {
+    this.#handle = handle;
+    this.shape = native.shapeOf(handle);
+    this.dtype = native.dtypeOf(handle);
+    this.#scope = enterScope(this);
+  }
+
+  /** A tensor of the values, copied. Default dtype by the array: f32, f64, i32 or u8. */
+  static from(data: NumberArray, shape: readonly number[], device: Device = 'cpu', dtype?: Dtype): Tensor {
+    const type = dtype ?? (Object.keys(arrayOf) as Dtype[]).find((d) => data instanceof arrayOf[d]);
+    return new Tensor(native.fromBytes(data, shape, type ?? 'f32', device));
+  }
+
+  /** Uninitialised memory. */
+  static empty(shape: readonly number[], dtype: Dtype = 'f32', device: Device = 'cpu'): Tensor {
+    return new Tensor(native.empty(shape, dtype, device));
+  }
+
+  static zeros(shape: readonly number[], dtype: Dtype = 'f32', device: Device = 'cpu'): Tensor {
+    const tensor = Tensor.empty(shape, dtype, device);
+    native.fill(tensor.handle, 0);
+    return tensor;
+  }
+
+  /** The native tensor, for ops. @throws Error after release */
+  get handle(): Handle {
+    if (this.#handle === null) {
+      throw new Error(
+        `a tensor [${this.shape}] was used after its release: keep it, or return it from its scope`,
+      );
+    }
+    return this.#handle;
+  }
+
+  get released(): boolean {
+    return this.#handle === null;
+  }
+
+  get size(): number {
+    return this.shape.reduce((product, extent) => product * extent, 1);
+  }
+
+  get device(): Device {
+    return native.deviceOf(this.handle);
+  }
+
+  /** Another hold on the memory, for who keeps the tensor beyond its scope; each needs its own `release`. */
+  hold(): this {
+    if (this.#handle === null) throw new Error('hold: the tensor was released');
+    this.#holds += 1;
+    return this;
+  }
+
+  /** How many hold it: 1 means that nobody else will read it. */
+  get holds(): number {
+    return this.#holds;
+  }
+
+  /** Gives up one hold; the memory goes back with the last one. */
+  release(): void {
+    if (this.#handle === null) throw new Error(`release: a tensor [${this.shape}] was released twice`);
+    this.#holds -= 1;
+    if (this.#holds > 0) return;
+    this.#scope?.delete(this);
+    native.release(this.#handle);
+    this.#handle = null;
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.released) this.release();
+  }
+
+  /** Changes the scope that will let it go; null for none. */
+  moveTo(scope: Set<Tensor> | null): void {
+    this.#scope?.delete(this);
+    this.#scope = scope;
+    scope?.add(this);
+  }
+
+  /** The values, when the work queued so far is done. bf16 and f16 come as bits: cast first. */
+  async data(): Promise<NumberArray> {
+    const [buffer] = await native.read([this.handle]);
+    return new arrayOf[this.dtype](buffer!);
+  }
+
+  /** As data, waiting in place. For tests and for the ends of a run, never within a step. */
+  dataSync(): NumberArray {
+    return new arrayOf[this.dtype](native.readSync(this.handle));
+  }
+
+  /** The one number of a scalar, waiting in place. */
+  item(): number {
+    const data = this.dataSync();
+    if (data.length !== 1) throw new Error(`item: a tensor [${this.shape}] is no scalar`);
+    return data[0]!;
+  }
+}
+
+/** Reads several tensors with one wait. */
+export async function readAll(tensors: readonly Tensor[]): Promise<NumberArray[]> {
+  const buffers = await native.read(tensors.map((tensor) => tensor.handle));
+  return buffers.map((buffer, i) => new arrayOf[tensors[i]!.dtype](buffer));
+}

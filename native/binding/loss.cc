@@ -1,0 +1,14 @@
+#include "ops/loss.h"
+
+#include "binding/convert.h"
+#include "binding/register.h"
+
+namespace cae::binding {
+
+void register_loss(Napi::Env, Napi::Object exports) {
+  bind(exports, "crossEntropy", &ops::cross_entropy);
+  bind(exports, "mse", &ops::mse);
+  bind(exports, "mseBackward", &ops::mse_backward);
+}
+
+}  // namespace cae::binding

@@ -1,0 +1,91 @@
+#include "ops/loss.h"
+
+#include <cmath>
+
+#include "cpu/column_sum.h"
+#include "cpu/dispatch_pair.h"
+
+namespace cae::cpu {
+
+void cross_entropy_forward(const TensorView& logits, const TensorView& labels, const TensorView& loss,
+                           const TensorView& accuracy, const TensorView& dlogits) {
+  const int64_t rows = logits.shape[0];
+  const int64_t columns = logits.shape[1];
+  const int32_t* label = labels.data<int32_t>();
+  for (int64_t r = 0; r < rows; ++r)
+    check(label[r] >= 0 && label[r] < columns, "cross_entropy", "label ", label[r], " of row ", r,
+          " is outside ", columns, " classes");
+  dispatch_float(logits.dtype, "cross_entropy", [&]<typename T>(T) {
+    using A = Acc<T>;
+    std::vector<double> losses(static_cast<size_t>(rows));
+    std::vector<uint8_t> hits(static_cast<size_t>(rows));
+    const A share = A(1) / static_cast<A>(rows);
+#pragma omp parallel for schedule(static)
+    for (int64_t r = 0; r < rows; ++r) {
+      const T* in = logits.data<T>() + r * columns;
+      T* out = dlogits.data<T>() + r * columns;
+      const A wanted = load(in[label[r]]);
+      A top = load(in[0]);
+#pragma omp simd reduction(max : top)
+      for (int64_t c = 0; c < columns; ++c) top = load(in[c]) > top ? load(in[c]) : top;
+      A sum = 0;
+#pragma omp simd reduction(+ : sum)
+      for (int64_t c = 0; c < columns; ++c) sum += vexp(load(in[c]) - top);
+      // As argmax does: the first of equals wins.
+      bool first = wanted == top;
+      for (int64_t c = 0; first && c < label[r]; ++c) first = load(in[c]) < top;
+      hits[r] = first;
+      losses[r] = static_cast<double>(std::log(sum) + top - wanted);
+      const A factor = share / sum;
+#pragma omp simd
+      for (int64_t c = 0; c < columns; ++c) out[c] = store<T>(vexp(load(in[c]) - top) * factor);
+      out[label[r]] = store<T>(vexp(wanted - top) * factor - share);
+    }
+    double total = 0;
+    int64_t right = 0;
+    for (int64_t r = 0; r < rows; ++r) {
+      total += losses[r];
+      right += hits[r];
+    }
+    *loss.data<A>() = static_cast<A>(total / static_cast<double>(rows));
+    *accuracy.data<A>() = static_cast<A>(static_cast<double>(right) / static_cast<double>(rows));
+  });
+}
+
+void mse_forward(const TensorView& x, const TensorView& target, const TensorView& loss) {
+  const int64_t columns = x.shape[-1];
+  dispatch_pair(x.dtype, target.dtype, "mse", [&]<typename X, typename Y>(X, Y) {
+    using A = Acc<X>;
+    std::vector<double> sums(static_cast<size_t>(x.shape.rows()));
+#pragma omp parallel for schedule(static)
+    for (int64_t r = 0; r < x.shape.rows(); ++r) {
+      const X* a = x.data<X>() + r * columns;
+      const Y* b = target.data<Y>() + r * columns;
+      A sum = 0;
+#pragma omp simd reduction(+ : sum)
+      for (int64_t c = 0; c < columns; ++c) {
+        const A d = load(a[c]) - load(b[c]);
+        sum += d * d;
+      }
+      sums[r] = static_cast<double>(sum);
+    }
+    double total = 0;
+    for (const double s : sums) total += s;
+    *loss.data<A>() = static_cast<A>(total / static_cast<double>(x.numel()));
+  });
+}
+
+void mse_backward(const TensorView& dloss, const TensorView& x, const TensorView& target,
+                  const TensorView& dx) {
+  dispatch_pair(x.dtype, target.dtype, "mse_backward", [&]<typename X, typename Y>(X, Y) {
+    using A = Acc<X>;
+    const A factor = A(2) * *dloss.data<A>() / static_cast<A>(x.numel());
+    const X* a = x.data<X>();
+    const Y* b = target.data<Y>();
+    X* out = dx.data<X>();
+#pragma omp parallel for simd schedule(static)
+    for (int64_t i = 0; i < x.numel(); ++i) out[i] = store<X>(factor * (load(a[i]) - load(b[i])));
+  });
+}
+
+}  // namespace cae::cpu

@@ -1,0 +1,108 @@
+#include "ops/optimizer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "cpu/vector_math.h"
+
+namespace cae::cpu {
+namespace {
+
+// Tensors cut into pieces of equal cost, so that threads share out a model of a few large and many small
+// ones.
+constexpr int64_t kPiece = 1 << 15;
+struct Piece {
+  size_t tensor;
+  int64_t begin, end;
+};
+
+std::vector<Piece> pieces_of(const std::vector<TensorView>& tensors) {
+  std::vector<Piece> pieces;
+  for (size_t i = 0; i < tensors.size(); ++i)
+    for (int64_t begin = 0; begin < tensors[i].numel(); begin += kPiece)
+      pieces.push_back({i, begin, std::min(tensors[i].numel(), begin + kPiece)});
+  return pieces;
+}
+
+struct Factors {
+  double shrink, rate, gradient;
+};
+
+template <typename A, typename Copy>
+void update(A* p, const A* g, A* m, A* v, Copy* copy, int64_t n, const Factors& f, const AdamwStep& s) {
+  const A b1 = static_cast<A>(s.beta1);
+  const A b2 = static_cast<A>(s.beta2);
+  const A eps = static_cast<A>(s.eps);
+  const A gradient = static_cast<A>(f.gradient);
+  const A shrink = static_cast<A>(f.shrink);
+  const A rate = static_cast<A>(f.rate / (1 - std::pow(s.beta1, static_cast<double>(s.step))));
+  const A root = static_cast<A>(1 / std::sqrt(1 - std::pow(s.beta2, static_cast<double>(s.step))));
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) {
+    const A d = g[i] * gradient;
+    const A first = b1 * m[i] + (1 - b1) * d;
+    const A second = b2 * v[i] + (1 - b2) * d * d;
+    const A next = p[i] * shrink - rate * first / (std::sqrt(second) * root + eps);
+    m[i] = first;
+    v[i] = second;
+    p[i] = next;
+    if constexpr (!std::is_same_v<Copy, void>) copy[i] = Copy(static_cast<float>(next));
+  }
+}
+
+}  // namespace
+
+void global_norm_forward(const std::vector<TensorView>& gradients, const TensorView& norm) {
+  const std::vector<Piece> pieces = pieces_of(gradients);
+  std::vector<double> sums(pieces.size());
+  const auto run = [&]<typename A>(A) {
+#pragma omp parallel for schedule(static)
+    for (size_t k = 0; k < pieces.size(); ++k) {
+      const Piece& piece = pieces[k];
+      const A* g = gradients[piece.tensor].data<A>();
+      double sum = 0;
+#pragma omp simd reduction(+ : sum)
+      for (int64_t i = piece.begin; i < piece.end; ++i)
+        sum += static_cast<double>(g[i]) * static_cast<double>(g[i]);
+      sums[k] = sum;
+    }
+    double total = 0;
+    for (const double s : sums) total += s;
+    *norm.data<A>() = static_cast<A>(std::sqrt(total));
+  };
+  norm.dtype == Dtype::F64 ? run(double{}) : run(float{});
+}
+
+void adamw_forward(const std::vector<TensorView>& parameters, const std::vector<TensorView>& gradients,
+                   const std::vector<TensorView>& first, const std::vector<TensorView>& second,
+                   const std::vector<TensorView>& copies, const std::vector<double>& rates,
+                   const std::vector<double>& decays, const TensorView& norm, const AdamwStep& step) {
+  const double length =
+      (norm.dtype == Dtype::F64 ? *norm.data<double>() : static_cast<double>(*norm.data<float>())) *
+      step.gradient_scale;
+  if (!std::isfinite(length)) return;
+  const double clip = step.clip > 0 ? std::min(1.0, step.clip / (length + 1e-6)) : 1.0;
+  const std::vector<Piece> pieces = pieces_of(parameters);
+#pragma omp parallel for schedule(static)
+  for (size_t k = 0; k < pieces.size(); ++k) {
+    const auto [t, begin, end] = pieces[k];
+    const Factors factors{1 - rates[t] * decays[t], rates[t], clip * step.gradient_scale};
+    const auto run = [&, t = t, begin = begin, end = end]<typename A, typename Copy>(A, Copy* copy) {
+      update<A, Copy>(parameters[t].data<A>() + begin, gradients[t].data<A>() + begin,
+                      first[t].data<A>() + begin, second[t].data<A>() + begin, copy, end - begin, factors,
+                      step);
+    };
+    if (parameters[t].dtype == Dtype::F64)
+      run(double{}, static_cast<void*>(nullptr));
+    else if (copies.empty())
+      run(float{}, static_cast<void*>(nullptr));
+    else if (copies[t].dtype == Dtype::BF16)
+      run(float{}, copies[t].data<BF16>() + begin);
+    else if (copies[t].dtype == Dtype::F16)
+      run(float{}, copies[t].data<F16>() + begin);
+    else
+      run(float{}, static_cast<void*>(nullptr));  // a parameter that computes in f32 has itself for a copy
+  }
+}
+
+}  // namespace cae::cpu

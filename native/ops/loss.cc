@@ -1,0 +1,33 @@
+#include "ops/loss.h"
+
+#include "ops/checks.h"
+
+namespace cae::ops {
+
+std::tuple<Tensor, Tensor, Tensor> cross_entropy(const Tensor& logits, const Tensor& labels, bool in_place) {
+  check_rank("cross_entropy", "logits", logits, 2);
+  check_vector("cross_entropy", "labels", labels, logits.shape()[0], Dtype::I32);
+  const Dtype dtype = parameter_dtype(logits.dtype());
+  Tensor loss = Tensor::empty(logits.device(), {}, dtype);
+  Tensor accuracy = Tensor::empty(logits.device(), {}, dtype);
+  Tensor dlogits = in_place ? logits : Tensor::empty_like(logits);
+  CAE_LAUNCH(logits.device(), cross_entropy_forward, logits, labels, loss, accuracy, dlogits);
+  return {loss, accuracy, dlogits};
+}
+
+Tensor mse(const Tensor& x, const Tensor& target) {
+  check_shape("mse", "target", target, x.shape());
+  Tensor loss = Tensor::empty(x.device(), {}, parameter_dtype(x.dtype()));
+  CAE_LAUNCH(x.device(), mse_forward, x, target, loss);
+  return loss;
+}
+
+Tensor mse_backward(const Tensor& dloss, const Tensor& x, const Tensor& target) {
+  check_shape("mse_backward", "target", target, x.shape());
+  check_vector("mse_backward", "dloss", dloss, 1, parameter_dtype(x.dtype()));
+  Tensor dx = Tensor::empty_like(x);
+  CAE_LAUNCH(x.device(), mse_backward, dloss, x, target, dx);
+  return dx;
+}
+
+}  // namespace cae::ops

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <tuple>
+
+#include "core/dispatch.h"
+
+namespace cae {
+
+CAE_KERNEL(cross_entropy_forward, const TensorView& logits, const TensorView& labels, const TensorView& loss,
+           const TensorView& accuracy, const TensorView& dlogits)
+CAE_KERNEL(mse_forward, const TensorView& x, const TensorView& target, const TensorView& loss)
+CAE_KERNEL(mse_backward, const TensorView& dloss, const TensorView& x, const TensorView& target,
+           const TensorView& dx)
+
+namespace ops {
+
+// Mean softmax cross-entropy of logits [R,V] and labels i32 [R], the share of rows whose largest logit is the
+// label's, and the gradient (softmax − one-hot)/R, in one pass over the logits. Returns (loss, accuracy,
+// dlogits), the first two f32 scalars (f64 with f64); dlogits overwrites the logits if `in_place`.
+std::tuple<Tensor, Tensor, Tensor> cross_entropy(const Tensor& logits, const Tensor& labels, bool in_place);
+
+// Mean of (x − target)² as an f32 scalar (f64 with f64); equal shapes, f32 beside bf16 allowed.
+Tensor mse(const Tensor& x, const Tensor& target);
+// dx = 2·dloss·(x − target)/n in x's dtype.
+Tensor mse_backward(const Tensor& dloss, const Tensor& x, const Tensor& target);
+
+}  // namespace ops
+}  // namespace cae
