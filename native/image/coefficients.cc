@@ -10,7 +10,8 @@
 
 #include "core/error.h"
 
-// Weights must equal Pillow's to the last bit, so the compiler may not fuse a product and a sum into one rounding.
+// Weights must equal Pillow's to the last bit, so the compiler may not fuse a product and a sum into one
+// rounding.
 #if defined(__clang__)
 #pragma clang fp contract(off)
 #define CAE_SEPARATE_ROUNDINGS
@@ -43,8 +44,10 @@ CAE_SEPARATE_ROUNDINGS double cubic(double x) {
 
 CAE_SEPARATE_ROUNDINGS double evaluate(Filter filter, double x) {
   switch (filter) {
-    case Filter::box: return x > -0.5 && x <= 0.5 ? 1.0 : 0.0;
-    case Filter::bilinear: return std::fabs(x) < 1.0 ? 1.0 - std::fabs(x) : 0.0;
+    case Filter::box:
+      return x > -0.5 && x <= 0.5 ? 1.0 : 0.0;
+    case Filter::bilinear:
+      return std::fabs(x) < 1.0 ? 1.0 - std::fabs(x) : 0.0;
     case Filter::hamming: {
       x = std::fabs(x);
       if (x == 0.0) return 1.0;
@@ -53,19 +56,26 @@ CAE_SEPARATE_ROUNDINGS double evaluate(Filter filter, double x) {
       // The window's two constants are single precision there.
       return std::sin(x) / x * (0.54f + 0.46f * std::cos(x));
     }
-    case Filter::bicubic: return cubic(x);
-    case Filter::lanczos: return x >= -3.0 && x < 3.0 ? sinc(x) * sinc(x / 3) : 0.0;
+    case Filter::bicubic:
+      return cubic(x);
+    case Filter::lanczos:
+      return x >= -3.0 && x < 3.0 ? sinc(x) * sinc(x / 3) : 0.0;
   }
   return 0.0;
 }
 
 double radius_of(Filter filter) {
   switch (filter) {
-    case Filter::box: return 0.5;
-    case Filter::bilinear: return 1.0;
-    case Filter::hamming: return 1.0;
-    case Filter::bicubic: return 2.0;
-    case Filter::lanczos: return 3.0;
+    case Filter::box:
+      return 0.5;
+    case Filter::bilinear:
+      return 1.0;
+    case Filter::hamming:
+      return 1.0;
+    case Filter::bicubic:
+      return 2.0;
+    case Filter::lanczos:
+      return 3.0;
   }
   return 0.0;
 }

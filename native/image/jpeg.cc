@@ -2,8 +2,8 @@
 
 #include <cstdio>
 // jpeglib.h wants stdio first.
-#include <jpeglib.h>
 #include <jerror.h>
+#include <jpeglib.h>
 
 #include <algorithm>
 #include <csetjmp>
@@ -15,14 +15,15 @@
 namespace cae::image {
 namespace {
 
-// Pictures past this are refused, as Pillow refuses them: a few bytes of a forged header could ask for gigabytes.
+// Pictures past this are refused, as Pillow refuses them: a few bytes of a forged header could ask for
+// gigabytes.
 constexpr int64_t kMostPixels = 178'956'970;
 
 struct Errors {
   jpeg_error_mgr manager;  // first: libjpeg's pointer to it is a pointer to this
   std::jmp_buf escape;
   char message[JMSG_LENGTH_MAX];
-  bool data_missing;   // a warning other than the missing end marker
+  bool data_missing;  // a warning other than the missing end marker
   bool end_missing;
 };
 
@@ -66,8 +67,8 @@ struct JpegReader::State {
   bool open(const uint8_t* data, size_t bytes);
   bool start(const Box& box, JDIMENSION& left, JDIMENSION& width);
   bool read(const Box& box, const Picture& picture, uint8_t* spare, bool to_the_end);
-  // Whether an end marker follows the place where the pixels' data begin. In those data it cannot occur, and a
-  // preview inside the header lies before them.
+  // Whether an end marker follows the place where the pixels' data begin. In those data it cannot occur, and
+  // a preview inside the header lies before them.
   bool has_end_marker() const;
 };
 
@@ -84,8 +85,9 @@ bool JpegReader::State::start(const Box& box, JDIMENSION& left, JDIMENSION& widt
   const bool cmyk = info.jpeg_color_space == JCS_CMYK || info.jpeg_color_space == JCS_YCCK;
   info.out_color_space = cmyk ? JCS_CMYK : JCS_EXT_RGBX;
   jpeg_start_decompress(&info);
-  // Upsampling the colour looks at neighbours, and takes the border of what is decoded for the picture's: decode
-  // a little more on both sides. Smoothing of an incomplete progressive file looks further; decode all columns.
+  // Upsampling the colour looks at neighbours, and takes the border of what is decoded for the picture's:
+  // decode a little more on both sides. Smoothing of an incomplete progressive file looks further; decode all
+  // columns.
   if (info.progressive_mode) {
     left = 0;
     width = info.output_width;
@@ -135,12 +137,14 @@ JpegReader::JpegReader(const uint8_t* data, size_t bytes) : state_(std::make_uni
   s.errors.data_missing = s.errors.end_missing = false;
   if (!s.open(data, bytes)) {
     jpeg_destroy_decompress(&s.info);
-    fail("jpeg", s.errors.end_missing ? "the file is truncated: it ends inside its header" : s.errors.message);
+    fail("jpeg",
+         s.errors.end_missing ? "the file is truncated: it ends inside its header" : s.errors.message);
   }
   const int64_t pixels = static_cast<int64_t>(s.info.image_height) * s.info.image_width;
   if (pixels > kMostPixels) {
-    const std::string text = concat(s.info.image_height, "x", s.info.image_width, " pixels are more than the ",
-                                    kMostPixels, " that are read; make the picture smaller");
+    const std::string text =
+        concat(s.info.image_height, "x", s.info.image_width, " pixels are more than the ", kMostPixels,
+               " that are read; make the picture smaller");
     jpeg_destroy_decompress(&s.info);
     fail("jpeg", text);
   }
@@ -159,14 +163,15 @@ Picture JpegReader::decode(const Box& box, Buffer& memory) {
   JDIMENSION left = 0, width = 0;
   if (!s.start(box, left, width)) fail("jpeg", s.errors.message);
   const bool multiple_scans = s.info.buffered_image || jpeg_has_multiple_scans(&s.info);
-  // A file cut off below the crop must fail whatever the crop. Files whose end is in place need no further look;
-  // the others are decoded to their end.
+  // A file cut off below the crop must fail whatever the crop. Files whose end is in place need no further
+  // look; the others are decoded to their end.
   const bool complete = multiple_scans ? !s.errors.end_missing : s.has_end_marker();
   if (multiple_scans && !complete) fail("jpeg", "the file is truncated: it ends before its picture does");
   const Picture decoded = make_picture(memory, {box.height, static_cast<int>(width)});
   if (!s.read(box, decoded, s.discarded.reserve(4 * static_cast<size_t>(width)), !complete))
     fail("jpeg", s.errors.message);
-  if (!complete && s.errors.data_missing) fail("jpeg", "the file is truncated: it ends before its picture does");
+  if (!complete && s.errors.data_missing)
+    fail("jpeg", "the file is truncated: it ends before its picture does");
   if (s.info.out_color_space == JCS_CMYK)
     for (int y = 0; y < box.height; ++y) cmyk_to_rgbx(decoded.row(y), decoded.size.width);
   return decoded.crop({0, box.left - static_cast<int>(left), box.height, box.width});

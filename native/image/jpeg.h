@@ -10,8 +10,8 @@ namespace cae::image {
 bool is_jpeg(const uint8_t* data, size_t bytes);
 
 // Decodes one JPEG file in memory to the pixels Pillow gives for it (accurate integer IDCT, fancy upsampling,
-// converted to RGB; EXIF orientation ignored). Everything throws Error with libjpeg's own words for a file that
-// cannot be decoded, and for one that ends before its picture does.
+// converted to RGB; EXIF orientation ignored). Everything throws Error with libjpeg's own words for a file
+// that cannot be decoded, and for one that ends before its picture does.
 class JpegReader {
  public:
   // Reads the header only. `data` must stay until the reader goes.

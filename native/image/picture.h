@@ -19,7 +19,8 @@ struct Box {
   int width = 0;
 };
 
-// Vector loops load whole registers, so they may read (never use) this many bytes past a picture's last pixel.
+// Vector loops load whole registers, so they may read (never use) this many bytes past a picture's last
+// pixel.
 inline constexpr size_t kReadSlack = 64;
 
 // Memory that is kept from picture to picture, and never cleared: a fresh megabyte costs more in page faults
@@ -45,8 +46,8 @@ class Buffer {
   size_t capacity_ = 0;
 };
 
-// Pixels of four bytes (red, green, blue, unused), rows `stride` bytes apart, owned by a Buffer with kReadSlack
-// bytes to spare at its end. Four bytes, not three, so that a vector register holds whole pixels.
+// Pixels of four bytes (red, green, blue, unused), rows `stride` bytes apart, owned by a Buffer with
+// kReadSlack bytes to spare at its end. Four bytes, not three, so that a vector register holds whole pixels.
 struct Picture {
   uint8_t* data = nullptr;
   ptrdiff_t stride = 0;

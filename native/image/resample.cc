@@ -18,7 +18,8 @@ uint8_t clip(int32_t sum) {
   return static_cast<uint8_t>(std::clamp(sum >> kWeightBits, 0, 255));
 }
 
-// Rows of the first pass: 3 bytes a pixel, rows a multiple of 64 bytes apart, room for a 4-byte store at the end.
+// Rows of the first pass: 3 bytes a pixel, rows a multiple of 64 bytes apart, room for a 4-byte store at the
+// end.
 struct Rows {
   uint8_t* data;
   ptrdiff_t stride;
@@ -44,7 +45,8 @@ void across_plain(const Picture& in, const Coefficients& c, int left, int width,
 }
 
 // One output row of `bytes` bytes from rows first … first+count−1.
-void down_plain(const Rows& rows, int first, int count, const int32_t* weight, ptrdiff_t bytes, uint8_t* out) {
+void down_plain(const Rows& rows, int first, int count, const int32_t* weight, ptrdiff_t bytes,
+                uint8_t* out) {
   for (ptrdiff_t b = 0; b < bytes; ++b) {
     int32_t sum = kHalf;
     for (int t = 0; t < count; ++t) sum += rows.row(first + t)[b] * weight[t];
@@ -56,12 +58,12 @@ void down_plain(const Rows& rows, int first, int count, const int32_t* weight, p
 
 // kRows rows at once, so that weights are loaded and spread once for all of them.
 template <int kRows>
-void across_avx2(const Picture& in, const Coefficients& c, int left, int width, int y, const Rows& out, int to) {
-  // Of 4 pixels, the first two go to the lower half as 16-bit pairs (r0 r1 g0 g1 b0 b1 - -), the others to the
-  // upper: a multiply-add of pairs then sums two taps a channel.
-  const __m256i pairs =
-      _mm256_setr_epi8(0, -1, 4, -1, 1, -1, 5, -1, 2, -1, 6, -1, 3, -1, 7, -1, 8, -1, 12, -1, 9, -1, 13, -1, 10,
-                       -1, 14, -1, 11, -1, 15, -1);
+void across_avx2(const Picture& in, const Coefficients& c, int left, int width, int y, const Rows& out,
+                 int to) {
+  // Of 4 pixels, the first two go to the lower half as 16-bit pairs (r0 r1 g0 g1 b0 b1 - -), the others to
+  // the upper: a multiply-add of pairs then sums two taps a channel.
+  const __m256i pairs = _mm256_setr_epi8(0, -1, 4, -1, 1, -1, 5, -1, 2, -1, 6, -1, 3, -1, 7, -1, 8, -1, 12,
+                                         -1, 9, -1, 13, -1, 10, -1, 14, -1, 11, -1, 15, -1);
   const __m256i spread = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);
   const uint8_t* base = in.row(y);
   for (int x = 0; x < width; ++x) {
@@ -78,8 +80,7 @@ void across_avx2(const Picture& in, const Coefficients& c, int left, int width, 
           _mm256_castsi128_si256(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(high + t))), spread);
       for (int r = 0; r < kRows; ++r) {
         const auto* four = reinterpret_cast<const __m128i*>(pixel + 4 * t + r * in.stride);
-        const __m256i values =
-            _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128(four)), pairs);
+        const __m256i values = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128(four)), pairs);
         low_sum[r] = _mm256_add_epi32(low_sum[r], _mm256_madd_epi16(values, low_weight));
         high_sum[r] = _mm256_add_epi32(high_sum[r], _mm256_madd_epi16(values, high_weight));
       }
@@ -96,7 +97,8 @@ void across_avx2(const Picture& in, const Coefficients& c, int left, int width, 
 }
 
 // 32 bytes of one output row.
-__m256i down_32(const Rows& rows, int first, int count, const int16_t* low, const int16_t* high, ptrdiff_t at) {
+__m256i down_32(const Rows& rows, int first, int count, const int16_t* low, const int16_t* high,
+                ptrdiff_t at) {
   const __m256i zero = _mm256_setzero_si256();
   __m256i low_sum[4], high_sum[4];
   for (int q = 0; q < 4; ++q) low_sum[q] = high_sum[q] = zero;
@@ -133,7 +135,8 @@ void down_avx2(const Rows& rows, const Coefficients& c, int i, int first, ptrdif
   const int16_t* high = &c.high[static_cast<size_t>(i) * c.taps];
   ptrdiff_t at = 0;
   for (; at + 32 <= bytes; at += 32)
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + at), down_32(rows, first, c.count[i], low, high, at));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + at),
+                        down_32(rows, first, c.count[i], low, high, at));
   if (at < bytes) {
     // What follows this row may belong to another picture that another thread writes.
     alignas(32) uint8_t tail[32];
@@ -144,7 +147,8 @@ void down_avx2(const Rows& rows, const Coefficients& c, int i, int first, ptrdif
 
 #endif
 
-void across(const Picture& in, const Coefficients& c, int left, int width, int from, int to, const Rows& out) {
+void across(const Picture& in, const Coefficients& c, int left, int width, int from, int to,
+            const Rows& out) {
   int y = from;
 #if defined(__AVX2__)
   if (c.split) {
@@ -168,9 +172,10 @@ void resample(const Picture& picture, const Resize& resize, uint8_t* out, Buffer
   const Box& window = resize.window;
   check(picture.size.height > 0 && picture.size.width > 0, "imageResample", "the picture is empty");
   check(window.height > 0 && window.width > 0 && window.top >= 0 && window.left >= 0 &&
-            window.top + window.height <= resize.full.height && window.left + window.width <= resize.full.width,
-        "imageResample", "a window of ", window.height, "x", window.width, " at ", window.top, ",", window.left,
-        " does not lie in ", resize.full.height, "x", resize.full.width);
+            window.top + window.height <= resize.full.height &&
+            window.left + window.width <= resize.full.width,
+        "imageResample", "a window of ", window.height, "x", window.width, " at ", window.top, ",",
+        window.left, " does not lie in ", resize.full.height, "x", resize.full.width);
   const auto columns = coefficients(picture.size.width, resize.full.width, resize.filter);
   const auto lines = coefficients(picture.size.height, resize.full.height, resize.filter);
 
