@@ -65,6 +65,7 @@ export interface NativeAddon {
     dweight: Handle,
     dbias: Optional<Handle>,
     accumulate: boolean,
+    accumulateBias: boolean,
   ): void;
   // norm
   layerNorm(x: Handle, weight: Handle, bias: Handle, eps: number, dtype: Dtype): [Handle, Handle, Handle];

@@ -53,7 +53,7 @@ export class Tape {
       leaving.forEach((grad, i) => {
         const input = node.inputs[i];
         if (grad === null || input === null || input === undefined) return;
-        addGradient(grads, input, grad, arriving.includes(grad));
+        addGradient(grads, input, grad, arriving.includes(grad) || leaving.indexOf(grad) < i);
       });
     });
     for (const output of node.outputs) {
@@ -70,7 +70,7 @@ export class Tape {
   }
 }
 
-/** Adds a gradient to what a tensor has so far. `shared`: it is an arriving gradient, passed through as it is. */
+/** Adds a gradient to what a tensor has so far. `shared`: somebody else holds it, too (a gradient passed through). */
 function addGradient(grads: Map<Tensor, Tensor>, input: Tensor, grad: Tensor, shared: boolean): void {
   if (input instanceof Parameter) {
     input.accumulate((total, accumulate) => {
@@ -82,18 +82,13 @@ function addGradient(grads: Map<Tensor, Tensor>, input: Tensor, grad: Tensor, sh
   const before = grads.get(input);
   if (before === undefined) {
     // A gradient that goes to several places has a hold for each; none of them writes into it.
-    grads.set(input, shared || grad.holds > 1 ? grad.hold() : adopt(grad));
+    grads.set(input, shared ? grad.hold() : keep(grad));
   } else if (before.holds === 1) {
     native.addInto(before.handle, grad.handle, 1, 1);
   } else {
     grads.set(input, keep(new Tensor(native.add(before.handle, grad.handle, 1, 1))));
     before.release();
   }
-}
-
-/** Out of the scope of the step, with a hold for the map. */
-function adopt(grad: Tensor): Tensor {
-  return keep(grad);
 }
 
 let current: Tape | null = null;

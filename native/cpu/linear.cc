@@ -17,7 +17,7 @@ void linear_backward_input(const TensorView& dy, const TensorView& weight, const
 }
 
 void linear_backward_weight(const TensorView& dy, const TensorView& x, const TensorView& dweight,
-                            const TensorView& dbias, bool accumulate) {
+                            const TensorView& dbias, bool accumulate, bool accumulate_bias) {
   const int64_t rows = dy.shape.rows();
   const int64_t out = dy.shape[-1];
   gemm(out, x.shape[-1], rows, {dy.pointer, dy.dtype, true}, {x.pointer, x.dtype}, dweight.pointer,
@@ -26,7 +26,7 @@ void linear_backward_weight(const TensorView& dy, const TensorView& x, const Ten
   dispatch_float(dy.dtype, "linear_backward_weight", [&]<typename T>(T) {
     using A = Acc<T>;
     A* sums[] = {dbias.data<A>()};
-    sum_over_rows<A>(rows, out, 1, sums, accumulate, [&](int64_t row, A* partial) {
+    sum_over_rows<A>(rows, out, 1, sums, accumulate_bias, [&](int64_t row, A* partial) {
       const T* from = dy.data<T>() + row * out;
 #pragma omp simd
       for (int64_t c = 0; c < out; ++c) partial[c] += load(from[c]);

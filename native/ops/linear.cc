@@ -26,14 +26,14 @@ Tensor linear_backward_input(const Tensor& dy, const Tensor& weight) {
 }
 
 void linear_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& dweight,
-                            const OptionalTensor& dbias, bool accumulate) {
+                            const OptionalTensor& dbias, bool accumulate, bool accumulate_bias) {
   constexpr auto op = "linear_backward_weight";
   check(dy.shape().rows() == x.shape().rows(), op, "dy ", dy.shape(), " and x ", x.shape(),
         " differ in rows");
   check_dtype(op, "x", x, dy.dtype());
   check_vector(op, "dweight", dweight, dy.shape()[-1] * x.shape()[-1], parameter_dtype(dy.dtype()));
   if (dbias) check_vector(op, "dbias", *dbias, dy.shape()[-1], parameter_dtype(dy.dtype()));
-  CAE_LAUNCH(dy.device(), linear_backward_weight, dy, x, dweight, dbias, accumulate);
+  CAE_LAUNCH(dy.device(), linear_backward_weight, dy, x, dweight, dbias, accumulate, accumulate_bias);
 }
 
 }  // namespace cae::ops

@@ -23,28 +23,24 @@ export function linear(x: Tensor, weight: Parameter, bias: Tensor | null): Tenso
 /** Writes the weight's gradient, and the bias's; returns the latter where the bias is no parameter. */
 function weightGradient(dy: Tensor, x: Tensor, weight: Parameter, bias: Tensor | null): Tensor | null {
   if (!weight.requiresGrad) return null;
-  let dbias: Tensor | null = null;
-  if (bias !== null && bias.requiresGrad) {
-    if (bias instanceof Parameter && bias.hasGrad === weight.hasGrad) {
-      bias.accumulate((grad) => {
-        dbias = grad;
-      });
-    } else {
-      dbias = Tensor.empty(bias.shape, bias.dtype, bias.device);
-    }
+  const write = (dbias: Tensor | null, accumulateBias: boolean): void =>
+    weight.accumulate((grad, accumulate) =>
+      native.linearBackwardWeight(
+        dy.handle,
+        x.handle,
+        grad.handle,
+        dbias?.handle ?? null,
+        accumulate,
+        accumulateBias,
+      ),
+    );
+  if (bias instanceof Parameter && bias.requiresGrad) {
+    bias.accumulate(write);
+    return null;
   }
-  weight.accumulate((grad, accumulate) => {
-    // A bias that shares the weight's pass accumulates with it; any other gets a fresh gradient.
-    const together = bias instanceof Parameter && dbias === bias.grad;
-    if (accumulate && dbias !== null && !together) {
-      native.linearBackwardWeight(dy.handle, x.handle, grad.handle, null, true);
-      const scratch = Tensor.empty(grad.shape, grad.dtype, grad.device);
-      native.linearBackwardWeight(dy.handle, x.handle, scratch.handle, dbias.handle, false);
-    } else {
-      native.linearBackwardWeight(dy.handle, x.handle, grad.handle, dbias?.handle ?? null, accumulate);
-    }
-  });
-  return bias instanceof Parameter && dbias === bias.grad ? null : dbias;
+  const dbias = bias?.requiresGrad ? Tensor.empty(bias.shape, bias.dtype, bias.device) : null;
+  write(dbias, false);
+  return dbias;
 }
 
 /** The weight as [out, everything else]. */

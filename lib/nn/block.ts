@@ -1,0 +1,128 @@
+import { cast } from '../tensor/ops/pointwise.js';
+import { type DropPathDraw, dropPath, residual } from '../tensor/ops/residual.js';
+import type { Parameter } from '../tensor/parameter.js';
+import { scope } from '../tensor/scope.js';
+import type { Dtype, Tensor } from '../tensor/tensor.js';
+import { Attention, CrossAttention } from './attention.js';
+import { LayerNorm } from './layer-norm.js';
+import { Mlp } from './mlp.js';
+import { Module } from './module.js';
+
+/** What a forward pass computes in, and where its stochastic depth comes from. */
+export interface Pass {
+  /** dtype of GEMMs and attention; the residual stream is f32 all the same */
+  dtype: Dtype;
+  /** null: no stochastic depth */
+  dropPath: DropPathDraw | null;
+}
+
+export interface BlockOptions {
+  width: number;
+  heads: number;
+  mlpRatio: number;
+  /** rate of stochastic depth */
+  dropPath: number;
+  /** initial layer scale; 0 for none */
+  layerScale: number;
+  /** first of this block's two streams of random draws; no other block has them */
+  stream: number;
+}
+
+/** Rates of stochastic depth over the blocks of a stack: linear from 0 to `rate`. */
+export function dropPathRates(rate: number, depth: number): number[] {
+  return Array.from({ length: depth }, (_, i) => (depth === 1 ? 0 : (rate * i) / (depth - 1)));
+}
+
+/** Pre-norm transformer block: x + dp(γ1·attn(norm1 x)), then x + dp(γ2·mlp(norm2 x)). */
+export class Block extends Module {
+  readonly gamma1: Parameter | null;
+  readonly gamma2: Parameter | null;
+  readonly norm1: LayerNorm;
+  readonly attn: Attention;
+  readonly norm2: LayerNorm;
+  readonly mlp: Mlp;
+
+  constructor(readonly options: BlockOptions) {
+    super();
+    const { width, heads, mlpRatio, layerScale } = options;
+    this.gamma1 = layerScale > 0 ? this.parameter('gamma_1', [width]) : null;
+    this.gamma2 = layerScale > 0 ? this.parameter('gamma_2', [width]) : null;
+    this.norm1 = this.child('norm1', new LayerNorm(width));
+    this.attn = this.child('attn', new Attention(width, heads));
+    this.norm2 = this.child('norm2', new LayerNorm(width));
+    this.mlp = this.child('mlp', new Mlp(width, Math.trunc(width * mlpRatio)));
+  }
+
+  /** x [B, T, C] -> [B, T, C]; `branch` keeps the draws of two passes through the same weights apart */
+  forward(x: Tensor, pass: Pass, branch = 0): Tensor {
+    const { dropPath: rate, stream } = this.options;
+    const keep = (half: number): Tensor | null =>
+      dropPath(x.shape[0]!, rate, pass.dropPath, stream + half + branch);
+    const mixed = scope(() =>
+      residual(x, this.attn.forward(this.norm1.forward(x, pass.dtype)), this.gamma1, keep(0)),
+    );
+    return scope(() =>
+      residual(mixed, this.mlp.forward(this.norm2.forward(mixed, pass.dtype)), this.gamma2, keep(1)),
+    );
+  }
+}
+
+/**
+ * The regressor's block (CAE section 3.2). With queries q and positions:
+ * y = q + dp(γ1·cross(norm1_q(q + pos_q), norm1_k(kv + pos_kv), norm1_v(kv))); z = norm2_cross(y);
+ * out = z + dp(γ2·mlp_cross(z)): the second half's residual is the normalised z.
+ */
+export class CrossBlock extends Module {
+  readonly gamma1: Parameter;
+  readonly gamma2: Parameter;
+  readonly norm1Query: LayerNorm;
+  readonly norm1Key: LayerNorm;
+  readonly norm1Value: LayerNorm;
+  readonly norm2: LayerNorm;
+  readonly crossAttn: CrossAttention;
+  readonly mlp: Mlp;
+
+  constructor(readonly options: BlockOptions) {
+    super();
+    const { width, heads, mlpRatio, layerScale } = options;
+    this.gamma1 = this.parameter('gamma_1_cross', [width]);
+    this.gamma2 = this.parameter('gamma_2_cross', [width]);
+    for (const gamma of [this.gamma1, this.gamma2]) gamma.requiresGrad = layerScale > 0;
+    this.norm1Query = this.child('norm1_q', new LayerNorm(width));
+    this.norm1Key = this.child('norm1_k', new LayerNorm(width));
+    this.norm1Value = this.child('norm1_v', new LayerNorm(width));
+    this.norm2 = this.child('norm2_cross', new LayerNorm(width));
+    this.crossAttn = this.child('cross_attn', new CrossAttention(width, heads));
+    this.mlp = this.child('mlp_cross', new Mlp(width, Math.trunc(width * mlpRatio)));
+  }
+
+  /**
+   * @param queries [B, M, C]
+   * @param placedQueries queries + their positions
+   * @param keysValues [B, T, C]
+   * @param placedKeysValues keysValues + their positions
+   */
+  forward(
+    queries: Tensor,
+    placedQueries: Tensor,
+    keysValues: Tensor,
+    placedKeysValues: Tensor,
+    pass: Pass,
+  ): Tensor {
+    const { dropPath: rate, stream } = this.options;
+    const keep = (half: number): Tensor | null =>
+      dropPath(queries.shape[0]!, rate, pass.dropPath, stream + half);
+    const y = scope(() => {
+      const crossed = this.crossAttn.forward(
+        this.norm1Query.forward(placedQueries, pass.dtype),
+        this.norm1Key.forward(placedKeysValues, pass.dtype),
+        this.norm1Value.forward(keysValues, pass.dtype),
+      );
+      return residual(queries, crossed, this.gamma1, keep(0));
+    });
+    return scope(() => {
+      const z = this.norm2.forward(y);
+      return residual(z, this.mlp.forward(cast(z, pass.dtype)), this.gamma2, keep(1));
+    });
+  }
+}

@@ -1,0 +1,25 @@
+import { layerNorm } from '../tensor/ops/layer-norm.js';
+import type { Parameter } from '../tensor/parameter.js';
+import type { Dtype, Tensor } from '../tensor/tensor.js';
+import { Module } from './module.js';
+
+/** LayerNorm over the last axis with gain and shift. */
+export class LayerNorm extends Module {
+  readonly weight: Parameter;
+  readonly bias: Parameter;
+
+  /** @param eps 1e-6 all over the reference */
+  constructor(
+    width: number,
+    private readonly eps = 1e-6,
+  ) {
+    super();
+    this.weight = this.parameter('weight', [width]);
+    this.bias = this.parameter('bias', [width]);
+  }
+
+  /** @param dtype of the result, x's by default */
+  forward(x: Tensor, dtype: Dtype = x.dtype): Tensor {
+    return layerNorm(x, this.weight, this.bias, this.eps, dtype);
+  }
+}
