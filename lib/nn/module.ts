@@ -38,7 +38,7 @@ export abstract class Module {
 
   /** Registers numbered children: `name.0`, `name.1`, … */
   protected children<T extends Module>(name: string, modules: T[]): T[] {
-    modules.forEach((module, i) => this.child(`${name}.${i}`, module));
+    for (const [i, module] of modules.entries()) this.child(`${name}.${i}`, module);
     return modules;
   }
 
