@@ -1,0 +1,129 @@
+import { join } from 'node:path';
+import { type JsonObject, verifyCheckpoint } from '../checkpoint/checkpoint-state.js';
+import type { StoredDtype } from '../checkpoint/dtype.js';
+import {
+  type CheckpointFile,
+  cleanLeftovers,
+  findLatestValid,
+  type ValidCheckpoint,
+} from '../checkpoint/run-folder.js';
+import { SafetensorsFile } from '../checkpoint/safetensors-reader.js';
+import { type SafetensorsEntry, writeSafetensors } from '../checkpoint/safetensors-writer.js';
+import { UserError } from '../errors.js';
+import type { Module, StateEntry } from '../nn/module.js';
+import type { Dtype, Tensor } from '../tensor/tensor.js';
+
+/** File names in a checkpoint's folder. */
+export const modelFileName = 'model.safetensors';
+export const optimizerFileName = 'optimizer.safetensors';
+
+const stored: Readonly<Record<Dtype, readonly [StoredDtype, number]>> = {
+  f32: ['F32', 4],
+  f64: ['F64', 8],
+  bf16: ['BF16', 2],
+  f16: ['F16', 2],
+  i32: ['I32', 4],
+  u8: ['U8', 1],
+};
+
+/** A file of tensors, each read from its device when its turn to be written has come. */
+export function tensorFile(name: string, tensors: ReadonlyMap<string, Tensor>): CheckpointFile {
+  const entries = [...tensors].map(([key, tensor]): SafetensorsEntry => {
+    const [dtype, bytes] = stored[tensor.dtype];
+    return {
+      name: key,
+      dtype,
+      shape: tensor.shape,
+      byteLength: tensor.size * bytes,
+      async read() {
+        const data = await tensor.data();
+        return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+      },
+    };
+  });
+  return { name, write: (path) => writeSafetensors(path, entries, { format: 'pt' }) };
+}
+
+/** Hands a file's tensors to `use`; each is read only when its `data` is asked for. */
+export function withTensors<T>(path: string, use: (entries: Map<string, StateEntry>) => T): T {
+  using file = SafetensorsFile.open(path);
+  const entries = new Map<string, StateEntry>();
+  for (const name of file.names()) {
+    const { dtype, shape } = file.info(name);
+    entries.set(name, {
+      shape,
+      get data() {
+        if (dtype === 'F64') return file.readFloat64(name);
+        return dtype.startsWith('F') || dtype === 'BF16' ? file.readFloat32(name) : file.readInt32(name);
+      },
+    });
+  }
+  return use(entries);
+}
+
+/** Parameters the reference saves twice: its alignment encoder shares the encoder's storage. */
+const copied = /^alignment_encoder\./;
+
+/**
+ * Loads a model's weights from a checkpoint's folder.
+ * @throws UserError where they are another model's
+ */
+export function loadModel(folder: string, model: Module): void {
+  const path = join(folder, modelFileName);
+  const wrong = (why: string): UserError =>
+    new UserError(
+      `${path} is of another model: ${why}; give the model flags it was trained with, or another checkpoint`,
+    );
+  withTensors(path, (entries) => {
+    const state = model.stateDict();
+    for (const [name, { shape }] of entries) {
+      const own = state.get(name);
+      if (own === undefined && !copied.test(name)) throw wrong(`it has a tensor ${name}`);
+      if (own !== undefined && own.shape.join() !== shape.join()) {
+        throw wrong(`${name} is [${shape.join(', ')}] there and [${own.shape.join(', ')}] here`);
+      }
+    }
+    const { missing } = model.loadStateDict(entries);
+    if (missing.length > 0) throw wrong(`it lacks ${missing[0]}`);
+  });
+}
+
+/** Where a run looks for a checkpoint to go on from. */
+export interface ResumeOptions {
+  readonly outputDir: string;
+  readonly expName: string;
+  readonly autoResume: boolean;
+  /** A checkpoint's folder named by the user: it must be valid. */
+  readonly resume?: string | undefined;
+}
+
+/**
+ * The checkpoint to go on from, verified. One named by the user comes first only where the run's own folder has
+ * none that is valid: a job that restarts with the same command must not fall back to where it began.
+ * @param say takes a line about each checkpoint passed over
+ */
+export async function findResume(
+  options: ResumeOptions,
+  say: (line: string) => void,
+): Promise<ValidCheckpoint | undefined> {
+  const { outputDir, expName, autoResume, resume } = options;
+  if (autoResume) {
+    await cleanLeftovers(outputDir, expName);
+    const { checkpoint, passedOver } = await findLatestValid(outputDir, expName);
+    for (const { folder, reason } of passedOver) say(`passed over ${folder}: ${reason}`);
+    if (checkpoint !== undefined) return checkpoint;
+  }
+  if (resume === undefined || resume === '') return undefined;
+  return { folder: resume, tag: '', ...(await verifyCheckpoint(resume)) };
+}
+
+/** @throws UserError where a value that must stay over a resume has changed */
+export function checkUnchanged(folder: string, before: JsonObject, now: JsonObject): void {
+  for (const [name, value] of Object.entries(now)) {
+    if (JSON.stringify(before[name]) === JSON.stringify(value)) continue;
+    throw new UserError(
+      `${folder} was made with ${name} ${JSON.stringify(before[name])}, this run has ${JSON.stringify(value)}; ` +
+        'use the same data and flags, or another --output_dir',
+    );
+  }
+}

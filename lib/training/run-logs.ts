@@ -1,0 +1,110 @@
+import { EpochLog } from '../logging/epoch-log.js';
+import { type MeterState, Meters } from '../logging/meters.js';
+import { Progress, type ProgressStream } from '../logging/progress.js';
+import { StepLog } from '../logging/step-log.js';
+import { TensorboardWriter } from '../logging/tensorboard.js';
+
+/** Where and from where on a run logs. */
+export interface RunLogsOptions {
+  readonly label: string;
+  readonly outputDir: string;
+  /** Folder of the TensorBoard events; `outputDir` by default. */
+  readonly logDir?: string | undefined;
+  readonly startStep: number;
+  readonly startEpoch: number;
+  readonly epochs: number;
+  readonly totalSteps: number;
+  readonly imagesPerStep: number;
+  readonly parameterCount: number;
+  readonly stream?: ProgressStream | undefined;
+}
+
+/** A step's numbers, when they have arrived. */
+export interface StepRecord {
+  readonly step: number;
+  readonly epoch: number;
+  /** In the order of `log.txt`. */
+  readonly values: Readonly<Record<string, number>>;
+}
+
+/** Everything a run writes beside checkpoints: `log.txt`, `metrics.jsonl`, TensorBoard events, the progress line. */
+export class RunLogs {
+  readonly meters = new Meters();
+  readonly #options: RunLogsOptions;
+  readonly #steps: StepLog;
+  readonly #epochs: EpochLog;
+  readonly #board: TensorboardWriter;
+  readonly #progress: Progress;
+  #lastTime = performance.now();
+  #images = 0;
+
+  /** @throws UserError where a log cannot be written */
+  constructor(options: RunLogsOptions) {
+    this.#options = options;
+    const { outputDir, startStep, startEpoch } = options;
+    this.#steps = new StepLog(outputDir, startStep);
+    this.#epochs = new EpochLog(outputDir, startEpoch);
+    this.#board = new TensorboardWriter(options.logDir ?? outputDir, { startStep });
+    this.#progress = new Progress({
+      label: options.label,
+      totalSteps: options.totalSteps,
+      startStep,
+      ...(options.stream === undefined ? {} : { stream: options.stream }),
+    });
+  }
+
+  /** A line of its own among the progress. */
+  say(line: string): void {
+    this.#progress.message(line);
+  }
+
+  step({ step, epoch, values }: StepRecord): void {
+    const now = performance.now();
+    const seconds = (now - this.#lastTime) / 1000;
+    this.#lastTime = now;
+    this.#images += this.#options.imagesPerStep;
+    this.meters.update(values);
+    this.#steps.write({
+      step,
+      epoch,
+      ...values,
+      images_per_s: this.#options.imagesPerStep / seconds,
+      seconds,
+    });
+    const tagged = Object.entries(values).map(([name, value]) => [`train/${name}`, value]);
+    this.#board.addScalars(Object.fromEntries(tagged), step);
+    this.#progress.update({
+      step: step + 1,
+      images: this.#images,
+      fields: { epoch: `${epoch + 1}/${this.#options.epochs}`, loss: values['loss']?.toFixed(4) ?? '-' },
+    });
+  }
+
+  /** Ends an epoch: its means go to `log.txt`. */
+  endEpoch(epoch: number): void {
+    this.#epochs.write({ epoch, train: this.meters.means(), nParameters: this.#options.parameterCount });
+    this.meters.reset();
+  }
+
+  restore(meters: MeterState): void {
+    this.meters.restore(meters);
+  }
+
+  /** Before a checkpoint: what it covers is durable. */
+  sync(): void {
+    this.#steps.sync();
+    this.#board.flush();
+  }
+
+  /** Time from here on counts for the next step: what a checkpoint took is no step's. */
+  restartClock(): void {
+    this.#lastTime = performance.now();
+  }
+
+  [Symbol.dispose](): void {
+    this.#progress.finish();
+    this.#steps.close();
+    this.#epochs.close();
+    this.#board.close();
+  }
+}
