@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fileError, systemCode } from './file-errors.js';
 
@@ -24,6 +24,23 @@ async function writeFully(handle: FileHandle, bytes: Uint8Array): Promise<void> 
   while (done < bytes.byteLength) {
     const { bytesWritten } = await handle.write(bytes, done, bytes.byteLength - done);
     done += bytesWritten;
+  }
+}
+
+/**
+ * Makes a folder and those above it. Node's own recursive mkdir never returns where the system answers ENOENT although
+ * the folder above exists (as /proc does).
+ */
+export async function makeFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT' && dirname(folder) !== folder) {
+      await makeFolder(dirname(folder));
+      await mkdir(folder);
+    } else if (systemCode(error) !== 'EEXIST' || !(await stat(folder)).isDirectory()) {
+      throw error;
+    }
   }
 }
 

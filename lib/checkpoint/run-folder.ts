@@ -10,7 +10,7 @@ import {
   verifyCheckpoint,
 } from './checkpoint-state.js';
 import { fileError, systemCode } from './file-errors.js';
-import { type FileDigest, syncFolder, writeFileWhole } from './file-sink.js';
+import { type FileDigest, makeFolder, syncFolder, writeFileWhole } from './file-sink.js';
 import { type Aside, asideName, checkpointName, listRoot, tagOf } from './run-folder-names.js';
 
 /** One file of a checkpoint to be saved. */
@@ -57,7 +57,7 @@ export async function saveCheckpoint(options: SaveOptions): Promise<string> {
   if (savesUnderWay.has(partial)) throw new Error(`checkpoint ${folder} is already being saved`);
   savesUnderWay.add(partial);
   try {
-    await mkdir(root, { recursive: true });
+    await makeFolder(root);
     await rm(partial, { recursive: true, force: true });
     await mkdir(partial);
     const digests: Record<string, FileDigest> = {};
