@@ -57,11 +57,7 @@ export class CaeEncoder extends Module {
       let x = scope(() =>
         embedTokens(this.patchEmbed.forward(images, ids, pass.dtype), this.clsToken, this.positions, ids),
       );
-      for (const block of this.blocks) {
-        const next = block.forward(x, pass, branch);
-        x.release();
-        x = next;
-      }
+      for (const block of this.blocks) x = block.forward(x, pass, branch);
       return this.norm.forward(x);
     });
   }

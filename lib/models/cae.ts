@@ -1,7 +1,7 @@
 import type { Pass } from '../nn/block.js';
 import { LayerNorm } from '../nn/layer-norm.js';
 import { Linear } from '../nn/linear.js';
-import { Module } from '../nn/module.js';
+import { Module, type StateEntry } from '../nn/module.js';
 import { positionTable } from '../nn/position-table.js';
 import { crossEntropy, mse } from '../tensor/ops/loss.js';
 import { add, cast, reshape } from '../tensor/ops/pointwise.js';
@@ -61,11 +61,11 @@ export class Cae extends Module {
     const { embedDim, decoderEmbedDim: width } = config;
     const grid = gridSize(config);
     const projected = embedDim !== width;
-    this.maskToken = this.parameter('mask_token', [1, 1, width]);
     this.positions = this.buffer(
       'rd_pos_embed',
       Tensor.from(positionTable(grid, grid, width), [1, 1 + grid * grid, width]),
     );
+    this.maskToken = this.parameter('mask_token', [1, 1, width]);
     this.encoder = this.child('encoder', new CaeEncoder(config, 0));
     this.regressor = this.child('regresser', new CaeRegressor(config, 1000));
     this.decoder = this.child('decoder', new CaeDecoder(config, 2000));
@@ -76,6 +76,28 @@ export class Cae extends Module {
   /** Draws all weights, a function of the seed (reference.md: initialisation). */
   initialize(seed: number, fixInitWeight = false): void {
     initializeCae(this, seed, fixInitWeight);
+  }
+
+  /**
+   * The state as the reference names and orders it: `alignment_encoder.*` stands behind the encoder, as the same
+   * tensors.
+   */
+  referenceStateDict(): Map<string, Tensor> {
+    const state = [...this.stateDict()];
+    const start = state.findIndex(([name]) => name.startsWith('encoder.'));
+    const encoder = [...this.encoder.stateDict()];
+    const aliases = encoder.map(([name, tensor]): [string, Tensor] => [`alignment_encoder.${name}`, tensor]);
+    return new Map([
+      ...state.slice(0, start + encoder.length),
+      ...aliases,
+      ...state.slice(start + encoder.length),
+    ]);
+  }
+
+  /** As Module's; the alignment encoder's values, which equal the encoder's, are passed over. */
+  override loadStateDict(entries: Map<string, StateEntry>): { missing: string[]; unexpected: string[] } {
+    const own = [...entries].filter(([name]) => !name.startsWith('alignment_encoder.'));
+    return super.loadStateDict(new Map(own));
   }
 
   /** Predicts tokens and latents of the masked patches. */

@@ -12,21 +12,20 @@ export interface StateEntry {
  * which is the order of the reference's `state_dict`.
  */
 export abstract class Module {
-  readonly #parameters = new Map<string, Parameter>();
-  readonly #buffers = new Map<string, Tensor>();
+  readonly #tensors = new Map<string, Tensor>();
   readonly #children = new Map<string, Module>();
 
   /** Registers a parameter of uninitialised memory. */
   protected parameter(name: string, shape: readonly number[], dtype: Dtype = 'f32'): Parameter {
     const parameter = Parameter.empty(shape, dtype);
-    this.#parameters.set(name, parameter);
+    this.#tensors.set(name, parameter);
     return parameter;
   }
 
   /** Registers a tensor that is saved but not trained. */
   protected buffer(name: string, tensor: Tensor): Tensor {
     tensor.moveTo(null);
-    this.#buffers.set(name, tensor);
+    this.#tensors.set(name, tensor);
     return tensor;
   }
 
@@ -50,8 +49,7 @@ export abstract class Module {
   /** Parameters and buffers with their full names, in state_dict order: own ones, then the children's. */
   stateDict(prefix = ''): Map<string, Tensor> {
     const state = new Map<string, Tensor>();
-    for (const [name, tensor] of this.#parameters) state.set(prefix + name, tensor);
-    for (const [name, tensor] of this.#buffers) state.set(prefix + name, tensor);
+    for (const [name, tensor] of this.#tensors) state.set(prefix + name, tensor);
     for (const [name, module] of this.#children) {
       for (const [key, tensor] of module.stateDict(`${prefix}${name}.`)) state.set(key, tensor);
     }

@@ -104,4 +104,12 @@ export class AdamW {
     }
     this.step = step;
   }
+
+  /** Gives the moments' memory back; the optimizer is not used again. */
+  dispose(): void {
+    for (const { first, second } of this.#slots) {
+      first.release();
+      second.release();
+    }
+  }
 }

@@ -23,6 +23,7 @@ const arrayOf = {
 export class Tensor {
   readonly shape: readonly number[];
   readonly dtype: Dtype;
+  readonly device: Device;
   /** Whether gradients flow to it: set on parameters, and by the tape on what is computed from them. */
   requiresGrad = false;
 
@@ -34,6 +35,7 @@ export class Tensor {
     this.#handle = handle;
     this.shape = native.shapeOf(handle);
     this.dtype = native.dtypeOf(handle);
+    this.device = native.deviceOf(handle);
     this.#scope = enterScope(this);
   }
 
@@ -70,10 +72,6 @@ export class Tensor {
 
   get size(): number {
     return this.shape.reduce((product, extent) => product * extent, 1);
-  }
-
-  get device(): Device {
-    return native.deviceOf(this.handle);
   }
 
   /** Another hold on the memory, for who keeps the tensor beyond its scope; each needs its own `release`. */
