@@ -8,16 +8,17 @@ import { StorageTable } from './torch-globals.js';
 /** The number PyTorch starts such a file with, as a pickle of its own. */
 const magicNumber = 0x1950a86a20f9469cfc6cn;
 const protocolVersion = 1001;
-/** Bytes of the magic number's pickle: PROTO 2, LONG1 of 10 bytes, STOP. */
-const magicPickleBytes = 15;
+/** Shortest and longest pickle of the magic number: protocol 4 and 5 put a frame around it. */
+const shortestMagic = 15;
+const longestMagic = 64;
 
 const noGlobals = (): undefined => undefined;
 
 /** Whether the file starts with the layout's magic number. */
 export function isLegacyArchive(file: PositionedFile): boolean {
-  if (file.size < magicPickleBytes) return false;
-  const start = file.read(0, magicPickleBytes);
-  if (start[0] !== 0x80 || start[magicPickleBytes - 1] !== 0x2e) return false;
+  if (file.size < shortestMagic) return false;
+  const start = file.read(0, Math.min(file.size, longestMagic));
+  if (start[0] !== 0x80) return false;
   try {
     return readPickle(start, { source: file.path, findGlobal: noGlobals }).value === magicNumber;
   } catch (error) {

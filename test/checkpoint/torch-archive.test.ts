@@ -15,6 +15,7 @@ import {
   seededRandom,
   temporaryFolder,
   u32,
+  u64,
   userErrorOf,
   type ZipPart,
 } from './support.js';
@@ -322,6 +323,25 @@ describe('files that are no checkpoint', () => {
       shared = parent;
     }
     expect(userErrorOf(() => moduleStateDict(shared, 'x'))).toMatch(/nest without end/);
+  });
+
+  test('the old layout in protocol 4, whose pickles stand in frames', () => {
+    const frame = (...code: (string | Uint8Array)[]): Uint8Array => {
+      const body = bytesOf(...code);
+      return bytesOf('\x80\x04\x95', u64(body.length), body);
+    };
+    const path = save(
+      bytesOf(
+        frame('\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.'),
+        frame('M\xe9\x03.'),
+        frame('}', text('little_endian'), '\x88s.'),
+        frame('}', text('w'), tensorCode('0', 12, 1, [2, 2], [4, 2]), 's.'),
+        frame(']', text('0'), 'a.'),
+        u64(12),
+        floats,
+      ),
+    );
+    expect(valuesOf(path)).toEqual([1, 3, 5, 7]);
   });
 
   test('the old layout truncated, and with a storage that lies', () => {
