@@ -115,7 +115,6 @@ class TrainingRun<B extends TrainingBatch> {
   readonly #task: TrainingTask<B>;
   readonly #options: LoopOptions;
   readonly #totalSteps: number;
-  #logs: RunLogs | undefined;
   #globalStep: number;
   #pending: PendingStep[] = [];
   #lastSaved: { folder: string; step: number } | undefined;
@@ -135,7 +134,6 @@ class TrainingRun<B extends TrainingBatch> {
     using signals = new StopSignals();
     const meters = await this.#resume(say);
     using logs = this.#openLogs();
-    this.#logs = logs;
     logs.restore(meters);
     try {
       const { stepsPerEpoch, epochs } = this.#options;
