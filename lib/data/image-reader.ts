@@ -1,0 +1,84 @@
+import sharp from 'sharp';
+import {
+  type ImageJob,
+  type ImagePool,
+  type ImageReport,
+  type ImageTransform,
+  nativeImages,
+} from '../native/image.js';
+
+export type ReadRequest = { readonly path: string } & ImageTransform;
+
+/** What came of one request: the pixels are in its views, or `error` says why not. */
+export interface ReadReport {
+  readonly error?: string;
+}
+
+const done: ReadReport = {};
+
+function reportOf(report: ImageReport): ReadReport {
+  // The core's messages begin with the name of the operation, which says nothing about a file.
+  return report.outcome === 'done' ? done : { error: report.message.replace(/^\[\w+\] /, '') };
+}
+
+/** Decodes what is no JPEG; transparency is dropped and profiles are ignored, as PIL's convert('RGB') does. */
+async function decodeOther(request: ReadRequest): Promise<ImageJob> {
+  const { path, ...transform } = request;
+  const { data, info } = await sharp(path, { failOn: 'error', ignoreIcc: true, pages: 1 })
+    .toColourspace('srgb')
+    .removeAlpha()
+    .raw({ depth: 'uchar' })
+    .toBuffer({ resolveWithObject: true });
+  return { pixels: data, height: info.height, width: info.width, ...transform };
+}
+
+/**
+ * Reads pictures and writes their views into the caller's arrays: JPEG by the native core, anything else through
+ * sharp. What counts is a file's content, not its name.
+ */
+export class ImageReader {
+  private readonly pool: ImagePool;
+  private closed = false;
+
+  /** @param threads that decode at the same time */
+  constructor(private readonly threads: number) {
+    this.pool = nativeImages.imagePool(threads);
+  }
+
+  /** One report a request, in their order. Rejects only when the reader is closed meanwhile. */
+  async read(requests: readonly ReadRequest[]): Promise<ReadReport[]> {
+    const reports = await nativeImages.imageDecodeBatch(this.pool, requests);
+    const results = reports.map(reportOf);
+    const others = requests.map((_, i) => i).filter((i) => reports[i]!.outcome === 'other-format');
+    // A few at a time: a decoded picture may be large.
+    for (let start = 0; start < others.length; start += this.threads) {
+      const some = others.slice(start, start + this.threads);
+      await Promise.all(
+        some.map(async (i) => {
+          results[i] = await this.readOther(requests[i]!);
+        }),
+      );
+    }
+    return results;
+  }
+
+  private async readOther(request: ReadRequest): Promise<ReadReport> {
+    let job: ImageJob;
+    try {
+      job = await decodeOther(request);
+    } catch (error) {
+      const reason = (error as Error).message.split('\n')[0]!;
+      const unknown = reason.includes('unsupported image format');
+      return { error: unknown ? 'it is no picture in a known format (JPEG, PNG, WebP, TIFF, …)' : reason };
+    }
+    const [report] = await nativeImages.imageDecodeBatch(this.pool, [job]);
+    return reportOf(report!);
+  }
+
+  /** Stops the threads; unfinished reads reject. Closing twice does nothing. */
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    nativeImages.imagePoolClose(this.pool);
+  }
+}
