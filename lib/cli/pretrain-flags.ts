@@ -1,6 +1,6 @@
 import { choiceFlag, intFlag, numberFlag, numbersFlag, switchFlag, textFlag } from './flags.js';
 
-const interpolations = ['bicubic', 'bilinear', 'lanczos', 'nearest', 'box', 'hamming'] as const;
+const interpolations = ['bicubic', 'bilinear', 'lanczos', 'box', 'hamming'] as const;
 
 /** The reference's flags of run_pretraining with its defaults, then this project's own. */
 export const pretrainFlags = {
@@ -55,14 +55,26 @@ export const pretrainFlags = {
   crop_max_size: numberFlag(1, 'largest area of a crop', { above: 0, max: 1 }),
   color_jitter: numberFlag(0, 'strength of colour jitter', { min: 0 }),
   mask_generator: choiceFlag(['block', 'random'], 'block', 'how masks are drawn'),
-  num_mask_patches: intFlag(98, 'patches masked by block masks', { min: 1 }),
+  num_mask_patches: intFlag(98, 'patches masked in each picture', { min: 1 }),
   max_mask_patches_per_block: intFlag(undefined, 'largest block; default: no limit', { min: 1 }),
   min_mask_patches_per_block: intFlag(16, 'smallest block', { min: 1 }),
-  ratio_mask_patches: numberFlag(undefined, 'share of patches masked by random masks', { above: 0, max: 1 }),
+  ratio_mask_patches: numberFlag(
+    undefined,
+    'share of patches masked by random masks; default: --num_mask_patches of them',
+    { above: 0, max: 1 },
+  ),
   regressor_depth: intFlag(4, 'blocks of the regressor', { min: 1 }),
   decoder_depth: intFlag(4, 'blocks of the decoder', { min: 0 }),
-  decoder_embed_dim: intFlag(768, 'width of regressor and decoder', { min: 4 }),
-  decoder_num_heads: intFlag(12, 'heads of regressor and decoder', { min: 1 }),
+  decoder_embed_dim: intFlag(
+    undefined,
+    "width of regressor and decoder; default: the model's, 768 (large 1024)",
+    { min: 4 },
+  ),
+  decoder_num_heads: intFlag(
+    undefined,
+    "heads of regressor and decoder; default: the model's, 12 (large 16)",
+    { min: 1 },
+  ),
   decoder_num_classes: intFlag(8192, 'vocabulary of the tokenizer', { min: 2 }),
   decoder_layer_scale_init_value: numberFlag(0.1, 'initial layer scale of the decoder', { min: 0 }),
   num_out_dim: intFlag(512, 'caev2 only: width of its teacher', { min: 1 }),

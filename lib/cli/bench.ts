@@ -1,0 +1,45 @@
+import type { Command } from 'commander';
+import { modelConfig, modelNames } from '../models/registry.js';
+import { native } from '../native/addon.js';
+import { type BenchTokenizer, benchTokenizers, runBench } from '../training/bench.js';
+import { addFlags, choiceFlag, flagValues, intFlag, textFlag, usageError } from './flags.js';
+
+const flags = {
+  model: textFlag('base', 'tiny, small, base, large, or a full model name', 'name'),
+  batch: intFlag(8, 'pictures a step', { min: 1 }),
+  device: choiceFlag(['cpu'], 'cpu', 'where to compute'),
+  precision: choiceFlag(['fp32', 'bf16'], 'fp32', 'numbers to compute with'),
+  steps: intFlag(3, 'steps that are timed; one more warms up', { min: 1 }),
+  tokenizer: choiceFlag<BenchTokenizer, 'none'>(benchTokenizers, 'none', 'tokenizer that makes the targets'),
+  threads: intFlag(undefined, 'threads that compute; default: all cores', { min: 1, max: 1024 }),
+  num_mask_patches: intFlag(98, 'patches masked', { min: 1 }),
+} as const;
+
+/** Adds the command's flags and action: it prints one JSON line. */
+export function register(command: Command): void {
+  addFlags(command, flags).action(async (parsed: Record<string, unknown>) => {
+    const values = flagValues(flags, parsed);
+    const short = modelNames().find((name) => name.split('_')[1] === values.model);
+    const model = short ?? values.model;
+    const config = modelConfig(model);
+    const patches = (config.imageSize / config.patchSize) ** 2;
+    if (values.num_mask_patches >= patches) {
+      throw usageError(
+        `--num_mask_patches ${values.num_mask_patches} must be below the ${patches} patches of ${model}`,
+      );
+    }
+    if (values.threads !== undefined) native.setThreads(values.threads);
+    const numbers = await runBench({
+      config,
+      batch: values.batch,
+      steps: values.steps,
+      dtype: values.precision === 'bf16' ? 'bf16' : 'f32',
+      tokenizer: values.tokenizer,
+      maskedPatches: values.num_mask_patches,
+    });
+    const { batch, device, precision, steps, tokenizer } = values;
+    process.stdout.write(
+      `${JSON.stringify({ model, batch, device, precision, steps, tokenizer, ...numbers })}\n`,
+    );
+  });
+}

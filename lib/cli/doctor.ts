@@ -1,0 +1,45 @@
+import { availableParallelism, totalmem } from 'node:os';
+import type { Command } from 'commander';
+import { UserError } from '../errors.js';
+import { addonPaths, loadAddon, tryAddons } from '../native/find-addon.js';
+
+/** One line of the report. */
+function line(name: string, text: string): void {
+  process.stdout.write(`${name.padEnd(12)}${text}\n`);
+}
+
+/**
+ * Prints what this machine offers to the native core. @throws UserError with the command that mends it, where the
+ * addon does not load
+ */
+function doctor(): void {
+  line('node', `${process.version} (${process.platform} ${process.arch})`);
+  line('memory', `${(totalmem() / 2 ** 30).toFixed(1)} GiB`);
+  line('cores', `${availableParallelism()}`);
+  const tried = tryAddons();
+  for (const path of addonPaths()) {
+    const candidate = tried.find((one) => one.path === path);
+    if (candidate === undefined) line('addon', `${path}: not tried, an earlier one loads`);
+    else if (!candidate.found) line('addon', `${path}: not there`);
+    else line('addon', `${path}: ${candidate.error ?? 'loads'}`);
+  }
+  const addon = tried.at(-1)?.addon ?? loadAddon();
+  const { oneDnn, cpuArch, cuda, avx2, avx512, avx512Bf16, threads } = addon.buildInfo();
+  line('oneDNN', oneDnn);
+  line('cpu', `${cpuArch}; avx2 ${yes(avx2)}, avx512 ${yes(avx512)}, avx512_bf16 ${yes(avx512Bf16)}`);
+  line('threads', `${threads} (--threads changes it)`);
+  line('cuda', cuda ?? 'not in this build');
+  if (!avx512Bf16)
+    line('bf16', 'this CPU has no AVX512-BF16: --precision bf16 works and is slower than fp32');
+  if (!avx2) throw new UserError('this CPU has no AVX2, which the native core needs; use another machine');
+  line('result', 'ready');
+}
+
+function yes(has: boolean): string {
+  return has ? 'yes' : 'no';
+}
+
+/** Adds the command's action. */
+export function register(command: Command): void {
+  command.action(doctor);
+}

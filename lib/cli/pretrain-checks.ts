@@ -1,0 +1,77 @@
+import type { CaeConfig } from '../models/cae-config.js';
+import { modelConfig } from '../models/registry.js';
+import { type FlagValues, required, usageError } from './flags.js';
+import type { pretrainFlags } from './pretrain-flags.js';
+
+/** Values of pretraining's flags. */
+export type PretrainFlags = FlagValues<typeof pretrainFlags>;
+
+/**
+ * Refuses what this build does not do, rather than ignoring it.
+ * @throws UserError naming the flag
+ */
+export function checkSupported(flags: PretrainFlags): void {
+  const wants = (condition: boolean, message: string): void => {
+    if (!condition) throw usageError(message);
+  };
+  wants(flags.model_type === 'cae', '--model_type caev2 is not part of this build; use cae');
+  wants(
+    flags.discrete_vae_type === 'dall-e' || flags.discrete_vae_type === 'customized',
+    `--discrete_vae_type ${flags.discrete_vae_type} is not part of this build; use dall-e or customized`,
+  );
+  wants(flags.device === 'cpu', `--device ${flags.device} is not part of this build; use cpu`);
+  wants(flags.world_size === 1, `--world_size ${flags.world_size}: this build trains in one process; give 1`);
+  wants(
+    flags.local_rank <= 0,
+    `--local_rank ${flags.local_rank}: this build trains in one process; leave it out`,
+  );
+  wants(
+    flags.dist_url === 'env://',
+    `--dist_url ${flags.dist_url}: this build trains in one process; leave it out`,
+  );
+  wants(flags.momentum === 0.9, `--momentum ${flags.momentum}: adamw has none; use --opt_betas`);
+  wants(flags.num_out_dim === 512, `--num_out_dim ${flags.num_out_dim} is for caev2, which this build lacks`);
+  wants(
+    flags.latent_alignment_loss_weight === 0,
+    `--latent_alignment_loss_weight ${flags.latent_alignment_loss_weight} is for caev2; use --align_loss_weight`,
+  );
+  wants(flags.opt_betas.length === 2, `--opt_betas takes two numbers, not ${flags.opt_betas.length}`);
+  wants(
+    !(flags.auto_resume && flags.no_auto_resume),
+    '--auto_resume and --no_auto_resume exclude each other',
+  );
+  wants(
+    flags.start_epoch < flags.epochs,
+    `--start_epoch ${flags.start_epoch} must be below --epochs ${flags.epochs}`,
+  );
+  wants(
+    flags.warmup_steps > 0 || flags.warmup_epochs <= flags.epochs,
+    `--warmup_epochs ${flags.warmup_epochs} must not exceed --epochs ${flags.epochs}`,
+  );
+  required('data_path', flags.data_path);
+  required('output_dir', flags.output_dir);
+  required('discrete_vae_weight_path', flags.discrete_vae_weight_path);
+}
+
+/** Sizes of the model that the flags describe. @throws UserError for sizes that make no model */
+export function configOfFlags(flags: PretrainFlags): CaeConfig {
+  const overrides: Record<keyof CaeConfig, number | undefined> = {
+    imageSize: flags.input_size,
+    patchSize: flags.patch_size,
+    embedDim: flags.embed_dim,
+    depth: flags.depth,
+    numHeads: flags.num_heads,
+    mlpRatio: flags.mlp_ratio,
+    layerScaleInitValue: flags.layer_scale_init_value,
+    dropPath: flags.drop_path,
+    regressorDepth: flags.regressor_depth,
+    decoderDepth: flags.decoder_depth,
+    decoderEmbedDim: flags.decoder_embed_dim,
+    decoderNumHeads: flags.decoder_num_heads,
+    decoderNumClasses: flags.decoder_num_classes,
+    decoderLayerScaleInitValue: flags.decoder_layer_scale_init_value,
+    alignLossWeight: flags.align_loss_weight,
+  };
+  const given = Object.entries(overrides).filter(([, value]) => value !== undefined);
+  return modelConfig(flags.model, Object.fromEntries(given));
+}
