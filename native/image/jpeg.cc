@@ -23,7 +23,6 @@ struct Errors {
   jpeg_error_mgr manager;  // first: libjpeg's pointer to it is a pointer to this
   std::jmp_buf escape;
   char message[JMSG_LENGTH_MAX];
-  bool data_missing;  // a warning other than the missing end marker
   bool end_missing;
 };
 
@@ -40,7 +39,7 @@ Errors* errors_of(j_common_ptr info) {
 void on_message(j_common_ptr info, int level) {
   if (level >= 0) return;
   Errors* errors = errors_of(info);
-  (info->err->msg_code == JWRN_JPEG_EOF ? errors->end_missing : errors->data_missing) = true;
+  if (info->err->msg_code == JWRN_JPEG_EOF) errors->end_missing = true;
 }
 
 // Pillow's conversion of CMYK, which JPEG files hold inverted.
@@ -60,13 +59,12 @@ struct JpegReader::State {
   jpeg_decompress_struct info;
   Errors errors;
   const uint8_t* end;
-  Buffer discarded;
 
   // The three parts that call libjpeg. An error jumps back to their beginning, so they own nothing that would
   // need a destructor; they return false, with errors.message set.
   bool open(const uint8_t* data, size_t bytes);
   bool start(const Box& box, JDIMENSION& left, JDIMENSION& width);
-  bool read(const Box& box, const Picture& picture, uint8_t* spare, bool to_the_end);
+  bool read(const Box& box, const Picture& picture);
   // Whether an end marker follows the place where the pixels' data begin. In those data it cannot occur, and
   // a preview inside the header lies before them.
   bool has_end_marker() const;
@@ -102,14 +100,13 @@ bool JpegReader::State::start(const Box& box, JDIMENSION& left, JDIMENSION& widt
   return true;
 }
 
-bool JpegReader::State::read(const Box& box, const Picture& picture, uint8_t* spare, bool to_the_end) {
+bool JpegReader::State::read(const Box& box, const Picture& picture) {
   if (setjmp(errors.escape) != 0) return false;
   if (box.top > 0) jpeg_skip_scanlines(&info, static_cast<JDIMENSION>(box.top));
   for (int y = 0; y < box.height; ++y) {
     JSAMPROW row = picture.row(y);
     jpeg_read_scanlines(&info, &row, 1);
   }
-  while (to_the_end && info.output_scanline < info.output_height) jpeg_read_scanlines(&info, &spare, 1);
   return true;
 }
 
@@ -134,7 +131,7 @@ JpegReader::JpegReader(const uint8_t* data, size_t bytes) : state_(std::make_uni
   s.info.err = jpeg_std_error(&s.errors.manager);
   s.errors.manager.error_exit = on_error;
   s.errors.manager.emit_message = on_message;
-  s.errors.data_missing = s.errors.end_missing = false;
+  s.errors.end_missing = false;
   if (!s.open(data, bytes)) {
     jpeg_destroy_decompress(&s.info);
     fail("jpeg",
@@ -162,16 +159,11 @@ Picture JpegReader::decode(const Box& box, Buffer& memory) {
   State& s = *state_;
   JDIMENSION left = 0, width = 0;
   if (!s.start(box, left, width)) fail("jpeg", s.errors.message);
-  const bool multiple_scans = s.info.buffered_image || jpeg_has_multiple_scans(&s.info);
-  // A file cut off below the crop must fail whatever the crop. Files whose end is in place need no further
-  // look; the others are decoded to their end.
-  const bool complete = multiple_scans ? !s.errors.end_missing : s.has_end_marker();
-  if (multiple_scans && !complete) fail("jpeg", "the file is truncated: it ends before its picture does");
+  // A file that was cut off fails whatever the crop, also where the crop lies above the cut.
+  const bool complete = jpeg_has_multiple_scans(&s.info) ? !s.errors.end_missing : s.has_end_marker();
+  if (!complete) fail("jpeg", "the file is truncated: it ends before its picture does");
   const Picture decoded = make_picture(memory, {box.height, static_cast<int>(width)});
-  if (!s.read(box, decoded, s.discarded.reserve(4 * static_cast<size_t>(width)), !complete))
-    fail("jpeg", s.errors.message);
-  if (!complete && s.errors.data_missing)
-    fail("jpeg", "the file is truncated: it ends before its picture does");
+  if (!s.read(box, decoded)) fail("jpeg", s.errors.message);
   if (s.info.out_color_space == JCS_CMYK)
     for (int y = 0; y < box.height; ++y) cmyk_to_rgbx(decoded.row(y), decoded.size.width);
   return decoded.crop({0, box.left - static_cast<int>(left), box.height, box.width});
