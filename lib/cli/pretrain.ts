@@ -4,7 +4,6 @@ import { createPretrainLoader, type PretrainLoader } from '../data/pretrain-tran
 import { parameterTable } from '../logging/parameter-table.js';
 import { Cae } from '../models/cae.js';
 import { type CaeConfig, gridSize } from '../models/cae-config.js';
-import { loadTokenizer } from '../models/tokenizer.js';
 import { native } from '../native/addon.js';
 import type { Module } from '../nn/module.js';
 import { AdamW } from '../optim/adamw.js';
@@ -170,6 +169,7 @@ function schedulesOf(
 async function openTokenizer(flags: PretrainFlags, config: CaeConfig) {
   const path = required('discrete_vae_weight_path', flags.discrete_vae_weight_path);
   const type = flags.discrete_vae_type === 'dall-e' ? 'dall-e' : 'customized';
+  const { loadTokenizer } = await import('../models/tokenizer.js');
   const tokenizer = await loadTokenizer(type, path);
   if (tokenizer.vocabulary !== config.decoderNumClasses) {
     throw usageError(

@@ -172,6 +172,12 @@ export class PretrainTask implements TrainingTask<PretrainBatch> {
   loadOptimizerState(entries: Map<string, StateEntry>, steps: number): void {
     loadAdamw(this.#options.optimizer, entries, steps);
   }
+
+  /** Gives back what the task itself holds; model and optimizer are the caller's. */
+  dispose(): void {
+    this.#images.dispose();
+    this.#tokenizerImages.dispose();
+  }
 }
 
 /** Takes up AdamW's saved moments. @throws Error where one is missing */
