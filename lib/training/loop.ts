@@ -4,7 +4,7 @@ import { UserError } from '../errors.js';
 import type { MeterState } from '../logging/meters.js';
 import type { ProgressStream } from '../logging/progress.js';
 import type { Module, StateEntry } from '../nn/module.js';
-import { readAll, type Tensor } from '../tensor/tensor.js';
+import { type NumberArray, readAll, type Tensor } from '../tensor/tensor.js';
 import {
   checkUnchanged,
   findResume,
@@ -40,8 +40,10 @@ export interface TrainingTask<B extends TrainingBatch> {
   readonly model: Module;
   /** Batches of an epoch in order, from number `first` on. */
   batches(epoch: number, first: number): AsyncIterable<B>;
-  /** Forward and backward of a micro-batch. @returns scalars to log, owned by the caller; `loss` among them */
+  /** Forward and backward of a micro-batch. @returns what to log, owned by the caller; `loss` among it */
   accumulate(batch: B, position: StepPosition): Record<string, Tensor>;
+  /** Turns a logged tensor into a number, where it is no scalar. Default: its first value. */
+  measure?(name: string, data: NumberArray): number;
   /** Updates the weights. @returns the gradient's norm before clipping */
   update(globalStep: number): Tensor;
   /** Numbers of a step that the host knows, such as `lr`, in the order of `log.txt`. */
@@ -240,7 +242,11 @@ class TrainingRun<B extends TrainingBatch> {
     const pending = this.#pending[0];
     if (pending === undefined) return;
     const { step, epoch, names, parts, tensors } = pending;
-    const scalars = (await pending.values).map((data) => Number(data[0]));
+    const scalars = (await pending.values).map((data, i) => {
+      // The gradient's norm follows the metrics of all micro-batches.
+      const name = i < parts * names.length ? (names[i % names.length] as string) : 'grad_norm';
+      return this.#task.measure?.(name, data) ?? Number(data[0]);
+    });
     this.#pending.shift();
     for (const tensor of tensors) tensor.release();
     const values: Record<string, number> = {};
