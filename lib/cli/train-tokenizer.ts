@@ -1,0 +1,161 @@
+import type { Command } from 'commander';
+import { randomAugmenter } from '../data/augmentations.js';
+import { ImageFolder } from '../data/image-folder.js';
+import { Loader } from '../data/loader.js';
+import { native } from '../native/addon.js';
+import { AdamW } from '../optim/adamw.js';
+import { parameterGroups } from '../optim/parameter-groups.js';
+import { cosineSchedule } from '../optim/schedules.js';
+import { batchesFrom } from '../training/batches.js';
+import { runTraining } from '../training/loop.js';
+import { TrainTokenizerTask } from '../training/train-tokenizer.js';
+import {
+  addFlags,
+  choiceFlag,
+  type FlagValues,
+  flagValues,
+  intFlag,
+  numberFlag,
+  required,
+  switchFlag,
+  textFlag,
+  usageError,
+} from './flags.js';
+import { printParameters } from './pretrain.js';
+
+const flags = {
+  data_path: textFlag(undefined, 'folder with a sub-folder of pictures for each class'),
+  output_dir: textFlag(undefined, 'folder of checkpoints and logs'),
+  log_dir: textFlag(undefined, 'folder of TensorBoard events; default: --output_dir'),
+  exp_name: textFlag('tokenizer', "first part of checkpoints' names", 'name'),
+  image_size: intFlag(112, 'side of the pictures [pixels]', { min: 1 }),
+  num_tokens: intFlag(8192, 'entries of the codebook', { min: 2 }),
+  dvae_num_layers: intFlag(3, 'halvings of the picture', { min: 1, max: 8 }),
+  num_resnet_blocks: intFlag(2, 'residual blocks of encoder and decoder', { min: 0 }),
+  hidden_dim: intFlag(256, 'channels', { min: 1 }),
+  codebook_dim: intFlag(512, 'width of a codebook entry', { min: 1 }),
+  temperature: numberFlag(0.9, 'of the gumbel-softmax, at the start', { above: 0 }),
+  temperature_end: numberFlag(0.0625, 'of the gumbel-softmax, at the end', { above: 0 }),
+  smooth_l1_loss: switchFlag('smooth L1 in place of the mean squared error'),
+  kl_div_loss_weight: numberFlag(0, "weight of the codes' divergence from uniform", { min: 0 }),
+  epochs: intFlag(20, 'epochs of the whole run', { min: 1 }),
+  batch_size: intFlag(32, 'pictures a step', { min: 1 }),
+  update_freq: intFlag(1, 'batches whose gradients make one step', { min: 1 }),
+  lr: numberFlag(1e-3, 'highest learning rate', { above: 0 }),
+  min_lr: numberFlag(1e-5, 'learning rate at the end', { min: 0 }),
+  warmup_epochs: numberFlag(1, 'epochs of warmup', { min: 0 }),
+  weight_decay: numberFlag(0, 'weight decay', { min: 0 }),
+  clip_grad: numberFlag(undefined, 'largest gradient norm; default: no clipping', { above: 0 }),
+  crop_min_size: numberFlag(0.08, 'least area of a crop, a share of the picture', { above: 0, max: 1 }),
+  seed: intFlag(0, 'every random draw is a function of it', { min: 0, max: 2 ** 32 - 1 }),
+  save_ckpt_freq: intFlag(5, 'epochs between checkpoints', { min: 1 }),
+  save_every_steps: intFlag(undefined, 'steps between checkpoints within an epoch', { min: 1 }),
+  keep_last: intFlag(2, 'checkpoints to keep', { min: 1 }),
+  resume: textFlag(undefined, 'checkpoint to start from where the run has none of its own'),
+  no_auto_resume: switchFlag('start anew, whatever --output_dir holds'),
+  num_workers: intFlag(10, 'most threads that decode pictures', { min: 1, max: 1024 }),
+  on_bad_image: choiceFlag(['stop', 'skip'], 'stop', 'what to do with a picture that cannot be read'),
+  device: choiceFlag(['cpu'], 'cpu', 'where to compute'),
+  threads: intFlag(undefined, 'threads that compute; default: all cores', { min: 1, max: 1024 }),
+} as const;
+
+type TokenizerFlags = FlagValues<typeof flags>;
+
+/** Adds the command's flags and action. */
+export function register(command: Command): void {
+  addFlags(command, flags).action(async (parsed: Record<string, unknown>) => {
+    const values = flagValues(flags, parsed);
+    const multiple = 2 ** values.dvae_num_layers;
+    if (values.image_size % multiple !== 0) {
+      throw usageError(`--image_size ${values.image_size} must divide by ${multiple} (2^--dvae_num_layers)`);
+    }
+    required('output_dir', values.output_dir);
+    const loader = new Loader({
+      images: new ImageFolder(required('data_path', values.data_path)),
+      batchSize: values.batch_size,
+      seed: values.seed,
+      views: [{ size: values.image_size, filter: 'lanczos' }],
+      augmenter: randomAugmenter({
+        seed: values.seed,
+        cropMinSize: values.crop_min_size,
+        cropMaxSize: 1,
+        colorJitter: 0,
+      }),
+      numWorkers: values.num_workers,
+      onBadImage: values.on_bad_image,
+    });
+    try {
+      await train(values, loader);
+    } finally {
+      loader.close();
+    }
+  });
+}
+
+async function train(values: TokenizerFlags, loader: Loader): Promise<void> {
+  const { epochs, seed, batch_size: batchSize, update_freq: updateFreq } = values;
+  const stepsPerEpoch = Math.floor(loader.batchesPerEpoch / updateFreq);
+  if (stepsPerEpoch === 0) {
+    throw usageError(
+      `--update_freq ${updateFreq} is larger than the ${loader.batchesPerEpoch} batches of an epoch`,
+    );
+  }
+  if (values.warmup_epochs > epochs) {
+    throw usageError(`--warmup_epochs ${values.warmup_epochs} must not exceed --epochs ${epochs}`);
+  }
+  if (values.threads !== undefined) native.setThreads(values.threads);
+  const config = {
+    imageSize: values.image_size,
+    numTokens: values.num_tokens,
+    numLayers: values.dvae_num_layers,
+    numResnetBlocks: values.num_resnet_blocks,
+    hiddenDim: values.hidden_dim,
+    codebookDim: values.codebook_dim,
+    smoothL1Loss: values.smooth_l1_loss,
+    klDivLossWeight: values.kl_div_loss_weight,
+  };
+  const { DiscreteVae } = await import('../models/discrete-vae.js');
+  const model = new DiscreteVae(config);
+  model.initialize(seed);
+  printParameters(model);
+  const schedule = { epochs, stepsPerEpoch };
+  const task = new TrainTokenizerTask({
+    model,
+    optimizer: new AdamW(parameterGroups(model.namedParameters())),
+    batches: (epoch, first) => batchesFrom(loader, epoch, first),
+    batchSize,
+    vocabulary: values.num_tokens,
+    seed,
+    lr: cosineSchedule({
+      baseValue: values.lr,
+      finalValue: values.min_lr,
+      warmupEpochs: values.warmup_epochs,
+      ...schedule,
+    }),
+    temperature: cosineSchedule({
+      baseValue: values.temperature,
+      finalValue: values.temperature_end,
+      ...schedule,
+    }),
+    weightDecay: values.weight_decay,
+    clip: values.clip_grad,
+  });
+  await runTraining(task, {
+    label: 'train-tokenizer',
+    outputDir: required('output_dir', values.output_dir),
+    logDir: values.log_dir,
+    expName: values.exp_name,
+    epochs,
+    startEpoch: 0,
+    stepsPerEpoch,
+    updateFreq,
+    batchSize,
+    saveCkptFreq: values.save_ckpt_freq,
+    saveEverySteps: values.save_every_steps,
+    keepLast: values.keep_last,
+    autoResume: !values.no_auto_resume,
+    resume: values.resume,
+    model: { kind: 'discrete-vae', config },
+    unchanged: { seed, batch_size: batchSize, update_freq: updateFreq, steps_per_epoch: stepsPerEpoch },
+  });
+}
