@@ -112,11 +112,11 @@ void attention_forward(const TensorView& q, const TensorView& k, const TensorVie
           const auto to = result(out_at + start * width, width, rows, d, room.out);
           room.scores.resize(static_cast<size_t>(rows * a.k_length));
           A* scores = room.scores.data();
-          small_gemm(false, true, rows, a.k_length, d, static_cast<A>(a.scale), queries.data, queries.ld,
-                     keys.data, keys.ld, A(0), scores, a.k_length);
+          blas_gemm(false, true, rows, a.k_length, d, static_cast<A>(a.scale), queries.data, queries.ld,
+                    keys.data, keys.ld, A(0), scores, a.k_length);
           softmax_rows(scores, rows, a.k_length, log_sum.data<A>() + bh * a.q_length + start);
-          small_gemm(false, false, rows, d, a.k_length, A(1), scores, a.k_length, values.data, values.ld,
-                     A(0), to.data, to.ld);
+          blas_gemm(false, false, rows, d, a.k_length, A(1), scores, a.k_length, values.data, values.ld, A(0),
+                    to.data, to.ld);
           narrow(to, out_at + start * width, width, rows, d);
         }
       }
@@ -157,10 +157,10 @@ void attention_backward(const TensorView& dout, const TensorView& q, const Tenso
           room.dscores.resize(static_cast<size_t>(rows * a.k_length));
           A* p = room.scores.data();
           A* ds = room.dscores.data();
-          small_gemm(false, true, rows, a.k_length, d, static_cast<A>(a.scale), queries.data, queries.ld,
-                     keys.data, keys.ld, A(0), p, a.k_length);
-          small_gemm(false, true, rows, a.k_length, d, A(1), douts.data, douts.ld, values.data, values.ld,
-                     A(0), ds, a.k_length);
+          blas_gemm(false, true, rows, a.k_length, d, static_cast<A>(a.scale), queries.data, queries.ld,
+                    keys.data, keys.ld, A(0), p, a.k_length);
+          blas_gemm(false, true, rows, a.k_length, d, A(1), douts.data, douts.ld, values.data, values.ld,
+                    A(0), ds, a.k_length);
           // p = softmax again, from the kept log-sum; ds = p·(dp − Σ dout·out)·scale
           for (int64_t r = 0; r < rows; ++r) {
             const A log_total = log_sum.data<A>()[bh * a.q_length + start + r];
@@ -176,12 +176,12 @@ void attention_backward(const TensorView& dout, const TensorView& q, const Tenso
               ds_row[c] = probability * (ds_row[c] - delta) * scale;
             }
           }
-          small_gemm(true, false, a.k_length, d, rows, A(1), p, a.k_length, douts.data, douts.ld, beta,
-                     dvalues.data, dvalues.ld);
-          small_gemm(false, false, rows, d, a.k_length, A(1), ds, a.k_length, keys.data, keys.ld, A(0),
-                     dqueries.data, dqueries.ld);
-          small_gemm(true, false, a.k_length, d, rows, A(1), ds, a.k_length, queries.data, queries.ld, beta,
-                     dkeys.data, dkeys.ld);
+          blas_gemm(true, false, a.k_length, d, rows, A(1), p, a.k_length, douts.data, douts.ld, beta,
+                    dvalues.data, dvalues.ld);
+          blas_gemm(false, false, rows, d, a.k_length, A(1), ds, a.k_length, keys.data, keys.ld, A(0),
+                    dqueries.data, dqueries.ld);
+          blas_gemm(true, false, a.k_length, d, rows, A(1), ds, a.k_length, queries.data, queries.ld, beta,
+                    dkeys.data, dkeys.ld);
           narrow(dqueries, dq.data<T>() + q_at + start * a.q_row, a.q_row, rows, d);
         }
         narrow(dkeys, dk.data<T>() + k_at, a.kv_row, a.k_length, d);

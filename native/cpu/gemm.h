@@ -19,11 +19,11 @@ struct Matrix {
 void gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c, Dtype c_dtype, const void* bias,
           bool accumulate);
 
-// c = alpha·op(a)·op(b) + beta·c with leading dimensions, on the calling thread: for the many small products
-// inside attention, which is parallel over batch and heads already.
-void small_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float* a, int64_t lda,
-                const float* b, int64_t ldb, float beta, float* c, int64_t ldc);
-void small_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, double alpha, const double* a, int64_t lda,
-                const double* b, int64_t ldb, double beta, double* c, int64_t ldc);
+// c = alpha·op(a)·op(b) + beta·c with leading dimensions. In a parallel region it stays on the calling
+// thread: for the many small products inside attention, which is parallel over batch and heads already.
+void blas_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float* a, int64_t lda,
+               const float* b, int64_t ldb, float beta, float* c, int64_t ldc);
+void blas_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, double alpha, const double* a, int64_t lda,
+               const double* b, int64_t ldb, double beta, double* c, int64_t ldc);
 
 }  // namespace cae::cpu
