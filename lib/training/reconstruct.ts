@@ -62,7 +62,7 @@ export function reconstructPicture(options: ReconstructOptions): Row {
             Math.round(255 * Math.min(1, Math.max(0, x))),
           );
         const own = draw(tokens);
-        const scores = logits.dataSync();
+        const scores = Float32Array.from(logits.dataSync());
         const predicted = tokens.slice();
         for (const [i, id] of ids.masked.entries()) {
           const row = scores.subarray(i * vocabulary, (i + 1) * vocabulary);
