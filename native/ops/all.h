@@ -2,6 +2,7 @@
 
 // Every family of operations.
 #include "ops/attention.h"
+#include "ops/conv.h"
 #include "ops/linear.h"
 #include "ops/loss.h"
 #include "ops/norm.h"
@@ -9,3 +10,4 @@
 #include "ops/pointwise.h"
 #include "ops/residual.h"
 #include "ops/tokens.h"
+#include "ops/vision.h"

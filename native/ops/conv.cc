@@ -1,0 +1,66 @@
+#include "ops/conv.h"
+
+#include "ops/checks.h"
+
+namespace cae::ops {
+namespace {
+
+void check_conv(const char* op, const Tensor& x, const Tensor& weight, int axis, int64_t stride,
+                int64_t padding) {
+  check_rank(op, "x", x, 4);
+  check_rank(op, "weight", weight, 4);
+  check_dtype(op, "weight", weight, x.dtype());
+  check(weight.shape()[2] == weight.shape()[3], op, "weight ", weight.shape(), " has no square kernel");
+  check(x.shape()[3] == weight.shape()[axis], op, "x ", x.shape(), " has ", x.shape()[3],
+        " channels, weight ", weight.shape(), " takes ", weight.shape()[axis]);
+  check(stride >= 1 && padding >= 0, op, "stride ", stride, ", padding ", padding);
+}
+
+}  // namespace
+
+Tensor conv2d(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, int64_t stride,
+              int64_t padding, bool relu) {
+  check_conv("conv2d", x, weight, 1, stride, padding);
+  if (bias) check_vector("conv2d", "bias", *bias, weight.shape()[0], parameter_dtype(x.dtype()));
+  const auto side = [&](int64_t n) { return (n + 2 * padding - weight.shape()[2]) / stride + 1; };
+  const Shape& s = x.shape();
+  check(side(s[1]) > 0 && side(s[2]) > 0, "conv2d", "x ", s, " is smaller than the kernel of ",
+        weight.shape());
+  Tensor y = Tensor::empty(x.device(), {s[0], side(s[1]), side(s[2]), weight.shape()[0]}, x.dtype());
+  CAE_LAUNCH(x.device(), conv2d_forward, x, weight, bias, stride, padding, relu, y);
+  return y;
+}
+
+Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, int64_t height, int64_t width,
+                             int64_t stride, int64_t padding) {
+  check_conv("conv2d_backward_input", dy, weight, 0, stride, padding);
+  Tensor dx = Tensor::empty(dy.device(), {dy.shape()[0], height, width, weight.shape()[1]}, dy.dtype());
+  CAE_LAUNCH(dy.device(), conv2d_backward_input, dy, weight, OptionalTensor{}, stride, padding, dx);
+  return dx;
+}
+
+void conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& dweight,
+                            const OptionalTensor& dbias, int64_t stride, int64_t padding, bool accumulate) {
+  constexpr auto op = "conv2d_backward_weight";
+  check_rank(op, "x", x, 4);
+  check_rank(op, "dy", dy, 4);
+  check_rank(op, "dweight", dweight, 4);
+  check(dweight.shape()[0] == dy.shape()[3] && dweight.shape()[1] == x.shape()[3], op, "dweight ",
+        dweight.shape(), " is not for dy ", dy.shape(), " and x ", x.shape());
+  check_dtype(op, "dweight", dweight, parameter_dtype(x.dtype()));
+  if (dbias) check_vector(op, "dbias", *dbias, dy.shape()[3], parameter_dtype(x.dtype()));
+  CAE_LAUNCH(dy.device(), conv2d_backward_weight, dy, x, stride, padding, dweight, dbias, accumulate);
+}
+
+Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, int64_t stride,
+                        int64_t padding) {
+  check_conv("conv_transpose2d", x, weight, 0, stride, padding);
+  if (bias) check_vector("conv_transpose2d", "bias", *bias, weight.shape()[1], parameter_dtype(x.dtype()));
+  const auto side = [&](int64_t n) { return (n - 1) * stride - 2 * padding + weight.shape()[2]; };
+  const Shape& s = x.shape();
+  Tensor y = Tensor::empty(x.device(), {s[0], side(s[1]), side(s[2]), weight.shape()[1]}, x.dtype());
+  CAE_LAUNCH(x.device(), conv2d_backward_input, x, weight, bias, stride, padding, y);
+  return y;
+}
+
+}  // namespace cae::ops
