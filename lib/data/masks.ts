@@ -26,7 +26,13 @@ export interface MaskOptions {
   readonly ratioMaskPatches?: number | undefined;
 }
 
+/** Rectangles tried a round. */
 const tries = 10;
+/**
+ * Rounds of ten misfits in a row after which single patches make up the number: where the limits leave no
+ * rectangle at all (blocks of 16 on a 4×4 grid), trying on would never end.
+ */
+const patience = 100;
 /** Least height over width of a block; the greatest is its inverse. */
 const minAspect = 0.3;
 
@@ -40,7 +46,6 @@ function maskAtRandom(mask: Uint8Array, count: number, draws: Draws): void {
 
 /**
  * BEiT's block-wise masks (Bao et al. 2021, algorithm 1, as CAE uses it): rectangles until the number is reached.
- * Where ten rectangles in a row do not fit, single patches make it up.
  */
 class BlockMasks implements MaskGenerator {
   readonly patches: number;
@@ -70,9 +75,9 @@ class BlockMasks implements MaskGenerator {
     const draws = new Draws(this.options.seed, dataStream.mask, epoch, index);
     const mask = new Uint8Array(this.patches);
     let count = 0;
-    while (count < this.masked) {
+    for (let misfits = 0; count < this.masked && misfits < patience; ) {
       const added = this.addBlock(mask, Math.min(this.masked - count, this.most), draws);
-      if (added === 0) break;
+      misfits = added === 0 ? misfits + 1 : 0;
       count += added;
     }
     maskAtRandom(mask, this.masked - count, draws);

@@ -24,7 +24,7 @@
 namespace cae::image {
 namespace {
 
-constexpr size_t kCacheBytes = size_t{32} << 20;
+constexpr size_t kCacheBytes = size_t{16} << 20;
 // 255 · 2048 · taps must stay below 2^31.
 constexpr int kMostSplitTaps = 4096;
 
