@@ -113,8 +113,8 @@ Napi::Value image_pool(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guarded(env, [&] {
     auto pool = std::make_unique<Pool>(env, from_js<int>({info[0], "imagePool", 0}));
-    auto external = Napi::External<Pool>::New(env, pool.get(), [](Napi::Env, Pool* owned) { delete owned; });
-    pool.release();
+    auto external =
+        Napi::External<Pool>::New(env, pool.release(), [](Napi::Env, Pool* owned) { delete owned; });
     external.TypeTag(&kPoolTag);
     return external;
   });

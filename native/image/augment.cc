@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <string>
 
 #include "core/error.h"
@@ -52,7 +53,7 @@ int mean_grey(const Picture& picture) {
     for (int x = 0; x < picture.size.width; ++x, pixel += 4) sum += grey_of(pixel);
   }
   const double pixels = static_cast<double>(picture.size.height) * picture.size.width;
-  return static_cast<int>(static_cast<double>(sum) / pixels + 0.5);
+  return static_cast<int>(std::floor(static_cast<double>(sum) / pixels + 0.5));
 }
 
 void saturate(const Picture& picture, const Blend& blend) {

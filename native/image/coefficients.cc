@@ -69,7 +69,6 @@ double radius_of(Filter filter) {
     case Filter::box:
       return 0.5;
     case Filter::bilinear:
-      return 1.0;
     case Filter::hamming:
       return 1.0;
     case Filter::bicubic:
@@ -78,6 +77,11 @@ double radius_of(Filter filter) {
       return 3.0;
   }
   return 0.0;
+}
+
+// Towards zero, which is how Pillow rounds after adding a half: not what lround does below zero.
+int cut(double value) {
+  return static_cast<int>(std::trunc(value));
 }
 
 CAE_SEPARATE_ROUNDINGS Coefficients compute(int input, int output, Filter filter) {
@@ -95,9 +99,8 @@ CAE_SEPARATE_ROUNDINGS Coefficients compute(int input, int output, Filter filter
   std::vector<double> weights(table.taps);
   for (int i = 0; i < output; ++i) {
     const double centre = (i + 0.5) * scale;
-    // Truncation, not floor: below zero both end at 0.
-    const int first = std::max(0, static_cast<int>(centre - radius + 0.5));
-    const int count = std::min(input, static_cast<int>(centre + radius + 0.5)) - first;
+    const int first = std::max(0, cut(centre - radius + 0.5));
+    const int count = std::min(input, cut(centre + radius + 0.5)) - first;
     double total = 0.0;
     for (int t = 0; t < count; ++t) {
       weights[t] = evaluate(filter, (t + first - centre + 0.5) * shrink);
@@ -106,7 +109,7 @@ CAE_SEPARATE_ROUNDINGS Coefficients compute(int input, int output, Filter filter
     int32_t* row = &table.weight[static_cast<size_t>(i) * table.taps];
     for (int t = 0; t < count; ++t) {
       const double w = total != 0.0 ? weights[t] / total : weights[t];
-      row[t] = static_cast<int32_t>((w < 0 ? -0.5 : 0.5) + w * (1 << kWeightBits));
+      row[t] = cut((w < 0 ? -0.5 : 0.5) + w * (1 << kWeightBits));
     }
     table.first[i] = first;
     table.count[i] = count;
