@@ -165,6 +165,127 @@ export interface NativeAddon {
   crossEntropy(logits: Handle, labels: Handle, inPlace: boolean): [Handle, Handle, Handle];
   mse(x: Handle, target: Handle): Handle;
   mseBackward(dloss: Handle, x: Handle, target: Handle): Handle;
+  smoothL1(x: Handle, target: Handle): [Handle, Handle];
+  klToUniform(logits: Handle, factor: number): [Handle, Handle];
+  // conv
+  conv2d(
+    x: Handle,
+    weight: Handle,
+    bias: Optional<Handle>,
+    stride: number,
+    padding: number,
+    relu: boolean,
+  ): Handle;
+  conv2dBackwardInput(
+    dy: Handle,
+    weight: Handle,
+    height: number,
+    width: number,
+    stride: number,
+    padding: number,
+  ): Handle;
+  conv2dBackwardWeight(
+    dy: Handle,
+    x: Handle,
+    dweight: Handle,
+    dbias: Optional<Handle>,
+    stride: number,
+    padding: number,
+    accumulate: boolean,
+  ): void;
+  convTranspose2d(x: Handle, weight: Handle, bias: Optional<Handle>, stride: number, padding: number): Handle;
+  // vision
+  relu(x: Handle): Handle;
+  reluBackward(dy: Handle, y: Handle): Handle;
+  sigmoid(x: Handle): Handle;
+  sigmoidBackward(dy: Handle, y: Handle): Handle;
+  maxPool2(x: Handle): Handle;
+  maxPool2Backward(dy: Handle, x: Handle): Handle;
+  upsample2(x: Handle): Handle;
+  upsample2Backward(dy: Handle): Handle;
+  argmax(x: Handle): Handle;
+  gumbelSoftmax(
+    logits: Handle,
+    noise: Optional<Handle>,
+    temperature: number,
+    seed: number,
+    stream: number,
+    step: number,
+  ): Handle;
+  gumbelSoftmaxBackward(dy: Handle, y: Handle, temperature: number): Handle;
+  // convolution, pictures with channels last
+  conv2d(
+    x: Handle,
+    weight: Handle,
+    bias: Optional<Handle>,
+    stride: number,
+    padding: number,
+    relu: boolean,
+  ): Handle;
+  conv2dBackwardInput(
+    dy: Handle,
+    weight: Handle,
+    height: number,
+    width: number,
+    stride: number,
+    padding: number,
+  ): Handle;
+  conv2dBackwardWeight(
+    dy: Handle,
+    x: Handle,
+    dweight: Handle,
+    dbias: Optional<Handle>,
+    stride: number,
+    padding: number,
+    accumulate: boolean,
+  ): void;
+  convTranspose2d(
+    x: Handle,
+    weight: Handle,
+    bias: Optional<Handle>,
+    stride: number,
+    padding: number,
+  ): Handle;
+  frozenConv2d(
+    x: Handle,
+    weight: Handle,
+    bias: Handle,
+    residual: Optional<Handle>,
+    stride: number,
+    padding: number,
+    relu: boolean,
+    gain: number,
+    id: number,
+  ): Handle;
+  newFrozenConv(): number;
+  forgetFrozenConv(id: number): void;
+  // vision
+  relu(x: Handle): Handle;
+  reluBackward(dy: Handle, y: Handle): Handle;
+  sigmoid(x: Handle): Handle;
+  sigmoidBackward(dy: Handle, y: Handle): Handle;
+  maxPool2(x: Handle): Handle;
+  maxPool2Backward(dy: Handle, x: Handle): Handle;
+  upsample2(x: Handle): Handle;
+  upsample2Backward(dy: Handle): Handle;
+  argmax(x: Handle): Handle;
+  gumbelSoftmax(
+    logits: Handle,
+    noise: Optional<Handle>,
+    temperature: number,
+    seed: number,
+    stream: number,
+    step: number,
+  ): Handle;
+  gumbelSoftmaxBackward(dy: Handle, y: Handle, temperature: number): Handle;
+  // codebook and tokenizer losses
+  codebookLookup(table: Handle, indices: Handle, dtype: Dtype): Handle;
+  codebookLookupBackward(dy: Handle, indices: Handle, dtable: Handle, accumulate: boolean): void;
+  harden(soft: Handle): Handle;
+  smoothL1(x: Handle, target: Handle): Handle;
+  smoothL1Backward(dloss: Handle, x: Handle, target: Handle): Handle;
+  klToUniform(logits: Handle, factor: number): Handle;
+  klToUniformBackward(dloss: Handle, logits: Handle, factor: number): Handle;
   // optimizer
   globalNorm(gradients: Handle[]): Handle;
   adamw(

@@ -1,5 +1,6 @@
 #include "ops/loss.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "cpu/column_sum.h"
@@ -85,6 +86,53 @@ void mse_backward(const TensorView& dloss, const TensorView& x, const TensorView
     X* out = dx.data<X>();
 #pragma omp parallel for simd schedule(static)
     for (int64_t i = 0; i < x.numel(); ++i) out[i] = store<X>(factor * (load(a[i]) - load(b[i])));
+  });
+}
+
+void smooth_l1_forward(const TensorView& x, const TensorView& target, const TensorView& loss,
+                       const TensorView& gradient) {
+  dispatch_float(x.dtype, "smooth_l1", [&]<typename T>(T) {
+    using A = Acc<T>;
+    const double share = 1.0 / static_cast<double>(x.numel());
+    double total = 0;
+    for (int64_t i = 0; i < x.numel(); ++i) {
+      const A d = load(x.data<T>()[i]) - load(target.data<T>()[i]);
+      const A size = std::abs(d);
+      total += static_cast<double>(size < 1 ? d * d / 2 : size - A(0.5));
+      gradient.data<T>()[i] = store<T>((size < 1 ? d : std::copysign(A(1), d)) * static_cast<A>(share));
+    }
+    *loss.data<A>() = static_cast<A>(total * share);
+  });
+}
+
+void kl_to_uniform_forward(const TensorView& logits, double factor, const TensorView& loss,
+                           const TensorView& gradient) {
+  const int64_t columns = logits.shape[-1];
+  dispatch_float(logits.dtype, "kl_to_uniform", [&]<typename T>(T) {
+    using A = Acc<T>;
+    double total = 0;
+    for (int64_t r = 0; r < logits.shape.rows(); ++r) {
+      const T* in = logits.data<T>() + r * columns;
+      T* out = gradient.data<T>() + r * columns;
+      A top = load(in[0]);
+      for (int64_t c = 0; c < columns; ++c) top = std::max(top, load(in[c]));
+      A sum = 0;
+      A weighted = 0;  // Σ e^z·z, z = logit − top
+      for (int64_t c = 0; c < columns; ++c) {
+        const A e = vexp(load(in[c]) - top);
+        sum += e;
+        weighted += e * (load(in[c]) - top);
+      }
+      // KL = Σ p·log p + log V = E[z] − log Σe^z + log V;  dKL/dz_c = p_c·(log p_c − Σ p·log p)
+      const A mean = weighted / sum;
+      const A log_sum = std::log(sum);
+      total += static_cast<double>(mean - log_sum + std::log(static_cast<A>(columns)));
+      for (int64_t c = 0; c < columns; ++c) {
+        const A z = load(in[c]) - top;
+        out[c] = store<T>(vexp(z) / sum * (z - mean) * static_cast<A>(factor));
+      }
+    }
+    *loss.data<A>() = static_cast<A>(total * factor);
   });
 }
 

@@ -30,4 +30,20 @@ Tensor mse_backward(const Tensor& dloss, const Tensor& x, const Tensor& target) 
   return dx;
 }
 
+std::tuple<Tensor, Tensor> smooth_l1(const Tensor& x, const Tensor& target) {
+  check_shape("smooth_l1", "target", target, x.shape());
+  check_dtype("smooth_l1", "target", target, x.dtype());
+  Tensor loss = Tensor::empty(x.device(), {}, parameter_dtype(x.dtype()));
+  Tensor gradient = Tensor::empty_like(x);
+  CAE_LAUNCH(x.device(), smooth_l1_forward, x, target, loss, gradient);
+  return {loss, gradient};
+}
+
+std::tuple<Tensor, Tensor> kl_to_uniform(const Tensor& logits, double factor) {
+  Tensor loss = Tensor::empty(logits.device(), {}, parameter_dtype(logits.dtype()));
+  Tensor gradient = Tensor::empty_like(logits);
+  CAE_LAUNCH(logits.device(), kl_to_uniform_forward, logits, factor, loss, gradient);
+  return {loss, gradient};
+}
+
 }  // namespace cae::ops

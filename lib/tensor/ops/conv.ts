@@ -1,0 +1,88 @@
+import { native } from '../../native/addon.js';
+import type { Parameter } from '../parameter.js';
+import { record } from '../tape.js';
+import { Tensor } from '../tensor.js';
+
+/** Geometry of a convolution; square kernels. */
+export interface ConvOptions {
+  /** default 1 */
+  stride?: number;
+  /** default 0 */
+  padding?: number;
+  /** a relu fused behind it, default off */
+  relu?: boolean;
+}
+
+/**
+ * Convolution of x [B,H,W,in] with weight [out,in,k,k] and bias [out]; in x's dtype.
+ * @returns [B, (H+2·padding−k)/stride+1, …, out]
+ */
+export function conv2d(x: Tensor, weight: Parameter, bias: Parameter, options: ConvOptions = {}): Tensor {
+  const { stride = 1, padding = 0, relu: fused = false } = options;
+  const kernel = weight.as(x.dtype);
+  const y = new Tensor(native.conv2d(x.handle, kernel.handle, bias.handle, stride, padding, fused));
+  record([y], [x, weight, bias], [x, kernel, ...(fused ? [y] : [])], (arriving) => {
+    const dy = fused ? new Tensor(native.reluBackward(arriving!.handle, y.handle)) : arriving!;
+    convWeightGradient(dy, x, weight, bias, stride, padding);
+    const [, height, width] = x.shape as [number, number, number, number];
+    const dx = x.requiresGrad
+      ? new Tensor(native.conv2dBackwardInput(dy.handle, kernel.handle, height, width, stride, padding))
+      : null;
+    return [dx, null, null];
+  });
+  return y;
+}
+
+function convWeightGradient(
+  dy: Tensor,
+  x: Tensor,
+  weight: Parameter,
+  bias: Parameter,
+  stride: number,
+  padding: number,
+): void {
+  if (!weight.requiresGrad) return;
+  weight.accumulate((dweight, accumulate) =>
+    bias.accumulate((dbias) =>
+      native.conv2dBackwardWeight(
+        dy.handle,
+        x.handle,
+        dweight.handle,
+        dbias.handle,
+        stride,
+        padding,
+        accumulate,
+      ),
+    ),
+  );
+}
+
+/** Transposed convolution of x [B,H,W,in] with weight [in,out,k,k]: [B, (H−1)·stride − 2·padding + k, …, out]. */
+export function convTranspose2d(
+  x: Tensor,
+  weight: Parameter,
+  bias: Parameter,
+  { stride = 1, padding = 0 }: ConvOptions = {},
+): Tensor {
+  const kernel = weight.as(x.dtype);
+  const y = new Tensor(native.convTranspose2d(x.handle, kernel.handle, bias.handle, stride, padding));
+  record([y], [x, weight, bias], [x, kernel], (dy) => {
+    if (weight.requiresGrad) {
+      weight.accumulate((dweight, accumulate) =>
+        native.conv2dBackwardWeight(x.handle, dy!.handle, dweight.handle, null, stride, padding, accumulate),
+      );
+    }
+    const dx = new Tensor(native.conv2d(dy!.handle, kernel.handle, null, stride, padding, false));
+    return [dx, null, bias.requiresGrad ? channelSums(dy!) : null];
+  });
+  return y;
+}
+
+/** Σ over all axes but the last, in the parameters' dtype. */
+function channelSums(x: Tensor): Tensor {
+  const channels = x.shape.at(-1)!;
+  const sums = Tensor.empty([channels], x.dtype === 'f64' ? 'f64' : 'f32', x.device);
+  const rows = new Tensor(native.reshape(x.handle, [1, x.size / channels, channels]));
+  native.repeatTokenBackward(rows.handle, sums.handle, false);
+  return sums;
+}
