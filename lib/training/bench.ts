@@ -38,11 +38,12 @@ function randomTokens(config: CaeConfig, batch: number): TargetTokenizer {
   return { encode: () => Tensor.from(tokens, [count]) };
 }
 
-async function openTokenizer({ tokenizer, config, batch }: BenchOptions): Promise<TargetTokenizer> {
+async function openTokenizer({ tokenizer, config, batch, dtype }: BenchOptions): Promise<TargetTokenizer> {
   if (tokenizer === 'none') return randomTokens(config, batch);
   const { DalleEncoder } = await import('../models/dalle-dvae.js');
   const encoder = new DalleEncoder();
   encoder.initialize(0);
+  encoder.computeDtype = dtype;
   return encoder;
 }
 
