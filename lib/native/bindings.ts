@@ -213,39 +213,7 @@ export interface NativeAddon {
     step: number,
   ): Handle;
   gumbelSoftmaxBackward(dy: Handle, y: Handle, temperature: number): Handle;
-  // convolution, pictures with channels last
-  conv2d(
-    x: Handle,
-    weight: Handle,
-    bias: Optional<Handle>,
-    stride: number,
-    padding: number,
-    relu: boolean,
-  ): Handle;
-  conv2dBackwardInput(
-    dy: Handle,
-    weight: Handle,
-    height: number,
-    width: number,
-    stride: number,
-    padding: number,
-  ): Handle;
-  conv2dBackwardWeight(
-    dy: Handle,
-    x: Handle,
-    dweight: Handle,
-    dbias: Optional<Handle>,
-    stride: number,
-    padding: number,
-    accumulate: boolean,
-  ): void;
-  convTranspose2d(
-    x: Handle,
-    weight: Handle,
-    bias: Optional<Handle>,
-    stride: number,
-    padding: number,
-  ): Handle;
+  // frozen conv
   frozenConv2d(
     x: Handle,
     weight: Handle,
@@ -259,33 +227,6 @@ export interface NativeAddon {
   ): Handle;
   newFrozenConv(): number;
   forgetFrozenConv(id: number): void;
-  // vision
-  relu(x: Handle): Handle;
-  reluBackward(dy: Handle, y: Handle): Handle;
-  sigmoid(x: Handle): Handle;
-  sigmoidBackward(dy: Handle, y: Handle): Handle;
-  maxPool2(x: Handle): Handle;
-  maxPool2Backward(dy: Handle, x: Handle): Handle;
-  upsample2(x: Handle): Handle;
-  upsample2Backward(dy: Handle): Handle;
-  argmax(x: Handle): Handle;
-  gumbelSoftmax(
-    logits: Handle,
-    noise: Optional<Handle>,
-    temperature: number,
-    seed: number,
-    stream: number,
-    step: number,
-  ): Handle;
-  gumbelSoftmaxBackward(dy: Handle, y: Handle, temperature: number): Handle;
-  // codebook and tokenizer losses
-  codebookLookup(table: Handle, indices: Handle, dtype: Dtype): Handle;
-  codebookLookupBackward(dy: Handle, indices: Handle, dtable: Handle, accumulate: boolean): void;
-  harden(soft: Handle): Handle;
-  smoothL1(x: Handle, target: Handle): Handle;
-  smoothL1Backward(dloss: Handle, x: Handle, target: Handle): Handle;
-  klToUniform(logits: Handle, factor: number): Handle;
-  klToUniformBackward(dloss: Handle, logits: Handle, factor: number): Handle;
   // optimizer
   globalNorm(gradients: Handle[]): Handle;
   adamw(

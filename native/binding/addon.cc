@@ -9,7 +9,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   for (const auto add :
        {register_tensor, register_runtime, register_attention, register_conv, register_vision, register_image,
         register_linear, register_loss, register_norm, register_optimizer, register_pointwise,
-        register_residual, register_tokenizer, register_tokens})
+        register_residual, register_frozen_conv, register_tokens})
     add(env, exports);
   return exports;
 }

@@ -2,7 +2,6 @@
 
 // Every family of operations.
 #include "ops/attention.h"
-#include "ops/codebook.h"
 #include "ops/conv.h"
 #include "ops/frozen_conv.h"
 #include "ops/linear.h"
