@@ -64,9 +64,10 @@ class BlockMasks implements MaskGenerator {
     if (!(this.least >= 1)) {
       throw new UserError(`--min_mask_patches_per_block ${this.least}: give 1 or more`);
     }
-    if (!(this.most >= this.least)) {
+    const most = options.maxMaskPatchesPerBlock;
+    if (most !== undefined && !(most >= this.least)) {
       throw new UserError(
-        `--max_mask_patches_per_block ${this.most} is less than --min_mask_patches_per_block ${this.least}; raise it`,
+        `--max_mask_patches_per_block ${most} is less than --min_mask_patches_per_block ${this.least}; raise it`,
       );
     }
   }
