@@ -213,20 +213,6 @@ export interface NativeAddon {
     step: number,
   ): Handle;
   gumbelSoftmaxBackward(dy: Handle, y: Handle, temperature: number): Handle;
-  // frozen conv
-  frozenConv2d(
-    x: Handle,
-    weight: Handle,
-    bias: Handle,
-    residual: Optional<Handle>,
-    stride: number,
-    padding: number,
-    relu: boolean,
-    gain: number,
-    id: number,
-  ): Handle;
-  newFrozenConv(): number;
-  forgetFrozenConv(id: number): void;
   // optimizer
   globalNorm(gradients: Handle[]): Handle;
   adamw(

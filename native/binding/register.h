@@ -17,7 +17,6 @@ void register_norm(Napi::Env env, Napi::Object exports);
 void register_optimizer(Napi::Env env, Napi::Object exports);
 void register_pointwise(Napi::Env env, Napi::Object exports);
 void register_residual(Napi::Env env, Napi::Object exports);
-void register_frozen_conv(Napi::Env env, Napi::Object exports);
 void register_tokens(Napi::Env env, Napi::Object exports);
 
 }  // namespace cae::binding

@@ -3,7 +3,6 @@
 // Every family of operations.
 #include "ops/attention.h"
 #include "ops/conv.h"
-#include "ops/frozen_conv.h"
 #include "ops/linear.h"
 #include "ops/loss.h"
 #include "ops/norm.h"
