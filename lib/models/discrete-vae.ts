@@ -166,10 +166,13 @@ export class DiscreteVae extends Module {
       const soft = gumbelSoftmax(logits, draw.temperature, draw);
       const reconstruction = cast(this.draw(mixCodes(soft, this.codebook)), 'f32');
       const lossReconstruction = (smoothL1Loss ? smoothL1 : mse)(reconstruction, images);
-      const lossKl = klToUniform(logits, 1);
+      const weighted = klDivLossWeight !== 0;
+      const lossKl = weighted ? klToUniform(logits, 1) : noGrad(() => klToUniform(logits, 1));
       return {
-        loss:
-          klDivLossWeight === 0 ? lossReconstruction : add(lossReconstruction, lossKl, 1, klDivLossWeight),
+        // A tensor of its own in either case: who reads the losses releases each.
+        loss: weighted
+          ? add(lossReconstruction, lossKl, 1, klDivLossWeight)
+          : add(lossReconstruction, lossReconstruction, 1, 0),
         lossReconstruction,
         lossKl,
         tokens: argmax(logits),

@@ -19,7 +19,10 @@ function torchEntries(tensors: ReadonlyMap<string, TorchTensor>): TensorEntries 
       {
         shape: tensor.shape,
         get data() {
-          return toFloat32(tensor.read(), tensor.dtype);
+          const values = toFloat32(tensor.dtype, tensor.read());
+          if (values === undefined)
+            throw new UserError(`${name} holds ${tensor.dtype}, not floating-point numbers`);
+          return values;
         },
       },
     ]),

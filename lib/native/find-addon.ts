@@ -30,6 +30,8 @@ export function addonPaths(): string[] {
 
 /** Tries every place in turn; stops at the first that loads. */
 export function tryAddons(paths: string[] = addonPaths()): AddonCandidate[] {
+  // Threads of the native core that wait for work give the core up soon: decoding and JavaScript need it, too.
+  process.env['GOMP_SPINCOUNT'] ??= '20000';
   const tried: AddonCandidate[] = [];
   for (const path of paths) {
     if (!existsSync(path)) {
