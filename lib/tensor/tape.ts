@@ -41,13 +41,16 @@ export class Tape {
       for (const tensor of node.saved) tensor.release();
     }
     const results = wanted.map((tensor) => grads.get(tensor) ?? null);
-    for (const grad of grads.values()) if (!results.includes(grad)) grad.release();
+    for (const [tensor, grad] of grads) if (!wanted.includes(tensor)) grad.release();
     return results;
   }
 
   #step(node: Node, grads: Map<Tensor, Tensor>, wanted: readonly Tensor[]): void {
     const arriving = node.outputs.map((output) => grads.get(output) ?? null);
     if (arriving.every((grad) => grad === null)) return;
+    // The caller gets these later: until then they are shared, and nobody writes into them.
+    const due = node.outputs.filter((output) => wanted.includes(output) && grads.has(output));
+    for (const output of due) grads.get(output)!.hold();
     scope(() => {
       const leaving = node.backward(...arriving);
       leaving.forEach((grad, i) => {
@@ -56,6 +59,7 @@ export class Tape {
         addGradient(grads, input, grad, arriving.includes(grad) || leaving.indexOf(grad) < i);
       });
     });
+    for (const output of due) grads.get(output)!.release();
     for (const output of node.outputs) {
       if (wanted.includes(output)) continue;
       grads.get(output)?.release();

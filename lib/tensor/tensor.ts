@@ -27,7 +27,7 @@ export class Tensor {
   /** Whether gradients flow to it: set on parameters, and by the tape on what is computed from them. */
   requiresGrad = false;
 
-  #handle: Handle | null;
+  readonly #handle: Handle;
   #holds = 1;
   #scope: Set<Tensor> | null;
 
@@ -56,18 +56,13 @@ export class Tensor {
     return tensor;
   }
 
-  /** The native tensor, for ops. @throws Error after release */
+  /** The native tensor, for ops. After its release an op that is given it throws, naming itself. */
   get handle(): Handle {
-    if (this.#handle === null) {
-      throw new Error(
-        `a tensor [${this.shape}] was used after its release: keep it, or return it from its scope`,
-      );
-    }
     return this.#handle;
   }
 
   get released(): boolean {
-    return this.#handle === null;
+    return this.#holds === 0;
   }
 
   get size(): number {
@@ -76,7 +71,7 @@ export class Tensor {
 
   /** Another hold on the memory, for who keeps the tensor beyond its scope; each needs its own `release`. */
   hold(): this {
-    if (this.#handle === null) throw new Error('hold: the tensor was released');
+    if (this.released) throw new Error(`hold: a tensor [${this.shape}] was released`);
     this.#holds += 1;
     return this;
   }
@@ -88,12 +83,11 @@ export class Tensor {
 
   /** Gives up one hold; the memory goes back with the last one. */
   release(): void {
-    if (this.#handle === null) throw new Error(`release: a tensor [${this.shape}] was released twice`);
+    if (this.released) throw new Error(`release: a tensor [${this.shape}] was released twice`);
     this.#holds -= 1;
     if (this.#holds > 0) return;
     this.#scope?.delete(this);
     native.release(this.#handle);
-    this.#handle = null;
   }
 
   [Symbol.dispose](): void {

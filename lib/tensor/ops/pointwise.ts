@@ -32,7 +32,13 @@ export function add(a: Tensor, b: Tensor, alpha = 1, beta = 1): Tensor {
 /** The same values under another shape of equal size; shares memory. */
 export function reshape(x: Tensor, shape: readonly number[]): Tensor {
   const y = new Tensor(native.reshape(x.handle, shape));
-  if (recording(x)) record([y], [x], [], (dy) => [new Tensor(native.reshape(dy!.handle, x.shape))]);
+  if (recording(x)) {
+    record([y], [x], [], (dy) => {
+      // A view of a gradient that others hold, too, must not be added into: it gets memory of its own.
+      const own = dy!.holds === 1 ? dy! : new Tensor(native.cast(dy!.handle, dy!.dtype));
+      return [new Tensor(native.reshape(own.handle, x.shape))];
+    });
+  }
   return y;
 }
 
