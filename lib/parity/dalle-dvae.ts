@@ -2,7 +2,9 @@ import type { SafetensorsFile } from '../checkpoint/safetensors-reader.js';
 import { DalleDecoder, DalleEncoder } from '../models/dalle-dvae.js';
 import { dalleSizes, loadExactly, oneHotTokens } from '../models/tokenizer.js';
 import type { TensorEntries } from '../models/tokenizer-files.js';
+import { cast } from '../tensor/ops/pointwise.js';
 import { argmax } from '../tensor/ops/vision.js';
+import { scope } from '../tensor/scope.js';
 import { Tensor } from '../tensor/tensor.js';
 import { fixtureParameters } from './cae-step.js';
 import { toChannelsFirst, toChannelsLast } from './layout.js';
@@ -31,7 +33,7 @@ export async function runDalleDvae(
   const shape = file.info('input.images').shape as Rank4;
   const [b, c, h, w] = shape;
   const images = Tensor.from(toChannelsLast(file.readFloat32('input.images'), shape), [b, h, w, c], device);
-  const logits = encoder.logits(images);
+  const logits = scope(() => cast(encoder.logits(images), 'f32'));
   const indices = argmax(logits);
   const oneHot = oneHotTokens(indices, encoder.vocabulary);
   const reconstruction = decoder.forward(oneHot);

@@ -1,6 +1,7 @@
 import type { SafetensorsFile } from '../checkpoint/safetensors-reader.js';
 import { DiscreteVae, discreteVaeConfig } from '../models/discrete-vae.js';
 import { loadExactly } from '../models/tokenizer.js';
+import { cast } from '../tensor/ops/pointwise.js';
 import { scope } from '../tensor/scope.js';
 import { withTape } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
@@ -29,7 +30,7 @@ export async function runDiscreteVae(
   };
   const computed = new Map<string, Computed>();
   const put = (name: string, tensor: Tensor): void => {
-    computed.set(name, toChannelsFirst(tensor.dataSync(), tensor.shape as Rank4));
+    computed.set(name, toChannelsFirst(cast(tensor, 'f32').dataSync(), tensor.shape as Rank4));
   };
   scope(() => {
     const images = input('input.images');
