@@ -53,6 +53,8 @@ find_missing() {
   if [ "$checks" = yes ]; then
     have clang-format || packages+=(clang-format)
     have clang-tidy || packages+=(clang-tidy)
+    # clang-tidy reads OpenMP's header, which comes apart from it.
+    compgen -G '/usr/lib/llvm-*/lib/clang/*/include/omp.h' >/dev/null || packages+=(libomp-dev)
   fi
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <immintrin.h>
+
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -24,12 +26,12 @@ struct BF16 {
   explicit operator float() const { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 };
 
-// IEEE half precision, through the compiler's own conversion.
+// IEEE half precision, rounded to nearest even by the CPU's own conversion (F16C).
 struct F16 {
-  _Float16 value = 0;
+  uint16_t bits = 0;
   F16() = default;
-  explicit F16(float v) : value(static_cast<_Float16>(v)) {}
-  explicit operator float() const { return static_cast<float>(value); }
+  explicit F16(float value) : bits(_cvtss_sh(value, _MM_FROUND_TO_NEAREST_INT)) {}
+  explicit operator float() const { return _cvtsh_ss(bits); }
 };
 
 size_t dtype_size(Dtype dtype);
