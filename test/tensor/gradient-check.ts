@@ -46,7 +46,7 @@ export function gradientErrors(
   const errors: Record<string, number> = {};
   for (const [name, parameter] of Object.entries(parameters)) {
     if (!parameter.hasGrad || parameter.grad === null) throw new Error(`${name} got no gradient`);
-    const gradient = parameter.grad.dataSync();
+    const gradient = Float64Array.from(parameter.grad.dataSync());
     const origin = Float64Array.from(parameter.dataSync());
     const step = Math.max(1, origin.length / sampled);
     const got: number[] = [];
