@@ -16,6 +16,15 @@ void check_conv(const char* op, const Tensor& x, const Tensor& weight, int axis,
   check(stride >= 1 && padding >= 0, op, "stride ", stride, ", padding ", padding);
 }
 
+// That dy is the gradient of a convolution of a [batch,height,width] picture with a weight of this shape.
+void check_gradient(const char* op, const Tensor& dy, int64_t batch, int64_t height, int64_t width,
+                    const Shape& weight, int64_t stride, int64_t padding) {
+  const auto side = [&](int64_t n) { return (n + 2 * padding - weight[2]) / stride + 1; };
+  check(weight[2] == weight[3] && height + 2 * padding >= weight[2] && width + 2 * padding >= weight[2], op,
+        "a weight ", weight, " does not go over a picture of ", height, "x", width);
+  check_shape(op, "dy", dy, {batch, side(height), side(width), weight[0]});
+}
+
 }  // namespace
 
 Tensor conv2d(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, int64_t stride,
@@ -34,6 +43,7 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const OptionalTensor& bias,
 Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, int64_t height, int64_t width,
                              int64_t stride, int64_t padding) {
   check_conv("conv2d_backward_input", dy, weight, 0, stride, padding);
+  check_gradient("conv2d_backward_input", dy, dy.shape()[0], height, width, weight.shape(), stride, padding);
   Tensor dx = Tensor::empty(dy.device(), {dy.shape()[0], height, width, weight.shape()[1]}, dy.dtype());
   CAE_LAUNCH(dy.device(), conv2d_backward_input, dy, weight, OptionalTensor{}, stride, padding, dx);
   return dx;
@@ -47,6 +57,9 @@ void conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& dwe
   check_rank(op, "dweight", dweight, 4);
   check(dweight.shape()[0] == dy.shape()[3] && dweight.shape()[1] == x.shape()[3], op, "dweight ",
         dweight.shape(), " is not for dy ", dy.shape(), " and x ", x.shape());
+  check(stride >= 1 && padding >= 0, op, "stride ", stride, ", padding ", padding);
+  check_gradient(op, dy, x.shape()[0], x.shape()[1], x.shape()[2], dweight.shape(), stride, padding);
+  check_dtype(op, "dy", dy, x.dtype());
   check_dtype(op, "dweight", dweight, parameter_dtype(x.dtype()));
   if (dbias) check_vector(op, "dbias", *dbias, dy.shape()[3], parameter_dtype(x.dtype()));
   CAE_LAUNCH(dy.device(), conv2d_backward_weight, dy, x, stride, padding, dweight, dbias, accumulate);
@@ -58,6 +71,8 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const OptionalTen
   if (bias) check_vector("conv_transpose2d", "bias", *bias, weight.shape()[1], parameter_dtype(x.dtype()));
   const auto side = [&](int64_t n) { return (n - 1) * stride - 2 * padding + weight.shape()[2]; };
   const Shape& s = x.shape();
+  check(side(s[1]) > 0 && side(s[2]) > 0, "conv_transpose2d", "x ", s, " and weight ", weight.shape(),
+        " leave nothing within padding ", padding);
   Tensor y = Tensor::empty(x.device(), {s[0], side(s[1]), side(s[2]), weight.shape()[1]}, x.dtype());
   CAE_LAUNCH(x.device(), conv2d_backward_input, x, weight, bias, stride, padding, y);
   return y;

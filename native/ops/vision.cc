@@ -42,7 +42,9 @@ Tensor max_pool2(const Tensor& x) {
 }
 
 Tensor max_pool2_backward(const Tensor& dy, const Tensor& x) {
+  check_rank("max_pool2_backward", "x", x, 4);
   const Shape& s = x.shape();
+  check(s[1] % 2 == 0 && s[2] % 2 == 0, "max_pool2_backward", "x ", s, " has an odd height or width");
   check_shape("max_pool2_backward", "dy", dy, {s[0], s[1] / 2, s[2] / 2, s[3]});
   check_dtype("max_pool2_backward", "dy", dy, x.dtype());
   Tensor dx = Tensor::empty_like(x);
@@ -61,6 +63,7 @@ Tensor upsample2(const Tensor& x) {
 Tensor upsample2_backward(const Tensor& dy) {
   check_rank("upsample2_backward", "dy", dy, 4);
   const Shape& s = dy.shape();
+  check(s[1] % 2 == 0 && s[2] % 2 == 0, "upsample2_backward", "dy ", s, " has an odd height or width");
   Tensor dx = Tensor::empty(dy.device(), {s[0], s[1] / 2, s[2] / 2, s[3]}, dy.dtype());
   CAE_LAUNCH(dy.device(), upsample2_backward, dy, dx);
   return dx;

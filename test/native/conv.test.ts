@@ -236,6 +236,27 @@ describe('convolutions', () => {
     expect(() => call(large, 0)).toThrow(/\[conv2d\].*stride 0/);
     for (const tensor of [picture, kernel, large, oblong]) tensor.release();
   });
+
+  it('refuses gradients that belong to other pictures', () => {
+    scope(() => {
+      const zeros = (shape: number[], dtype: Dtype = 'f32') => Tensor.zeros(shape, dtype).handle;
+      const [x, w] = [zeros([1, 4, 4, 3]), zeros([4, 3, 3, 3])];
+      const input = (dy: number[], side: number) =>
+        native.conv2dBackwardInput(zeros(dy), w, side, side, 1, 1);
+      expect(() => input([1, 9, 9, 4], 4)).toThrow(
+        /\[conv2d_backward_input\] dy is \[1,9,9,4\].*\[1,4,4,4\]/,
+      );
+      expect(() => input([1, 1, 1, 4], 0)).toThrow(/\[conv2d_backward_input\].*picture of 0x0/);
+      const weight = (dy: ReturnType<typeof zeros>, dw = zeros([4, 3, 3, 3])) =>
+        native.conv2dBackwardWeight(dy, x, dw, null, 1, 1, false);
+      expect(() => weight(zeros([1, 4, 4, 4], 'bf16'))).toThrow(/\[conv2d_backward_weight\] dy is bf16/);
+      expect(() => weight(zeros([2, 4, 4, 4]))).toThrow(/\[conv2d_backward_weight\] dy is \[2,4,4,4\]/);
+      expect(() => weight(zeros([1, 4, 4, 4]), zeros([4, 3, 3, 1]))).toThrow(/\[4,3,3,1\]/);
+      expect(() => native.convTranspose2d(zeros([1, 1, 1, 3]), zeros([3, 3, 2, 2]), null, 1, 1)).toThrow(
+        /\[conv_transpose2d\].*leave nothing/,
+      );
+    });
+  });
 });
 
 type Triple = [Float64Array, Float64Array, Float64Array];

@@ -100,10 +100,14 @@ describe('pointwise, pooling and upsampling', () => {
     for (const t of [x, pooled, large]) t.release();
   });
 
-  it('maxPool2 refuses an odd side', () => {
+  it('maxPool2 and upsample2 refuse odd sides', () => {
     const x = Tensor.zeros([1, 3, 4, 1]);
+    const pooled = Tensor.zeros([1, 1, 2, 1]);
     expect(() => maxPool2(x)).toThrow(/\[max_pool2\].*\[1,3,4,1\]/);
+    expect(() => native.maxPool2Backward(pooled.handle, x.handle)).toThrow(/\[max_pool2_backward\].*odd/);
+    expect(() => native.upsample2Backward(x.handle)).toThrow(/\[upsample2_backward\].*odd/);
     x.release();
+    pooled.release();
   });
 });
 
