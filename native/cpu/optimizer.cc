@@ -92,16 +92,20 @@ void adamw_forward(const std::vector<TensorView>& parameters, const std::vector<
                       first[t].data<A>() + begin, second[t].data<A>() + begin, copy, end - begin, factors,
                       step);
     };
-    if (parameters[t].dtype == Dtype::F64)
-      run(double{}, static_cast<void*>(nullptr));
-    else if (copies.empty())
-      run(float{}, static_cast<void*>(nullptr));
-    else if (copies[t].dtype == Dtype::BF16)
-      run(float{}, copies[t].data<BF16>() + begin);
-    else if (copies[t].dtype == Dtype::F16)
-      run(float{}, copies[t].data<F16>() + begin);
-    else
-      run(float{}, static_cast<void*>(nullptr));  // a parameter that computes in f32 has itself for a copy
+    // A parameter that computes in its own dtype has itself for a copy.
+    switch (copies.empty() ? parameters[t].dtype : copies[t].dtype) {
+      case Dtype::F64:
+        run(double{}, static_cast<void*>(nullptr));
+        break;
+      case Dtype::BF16:
+        run(float{}, copies[t].data<BF16>() + begin);
+        break;
+      case Dtype::F16:
+        run(float{}, copies[t].data<F16>() + begin);
+        break;
+      default:
+        run(float{}, static_cast<void*>(nullptr));
+    }
   }
 }
 
