@@ -36,7 +36,7 @@ void cross_entropy_forward(const TensorView& logits, const TensorView& labels, c
       bool first = wanted == top;
       for (int64_t c = 0; first && c < label[r]; ++c) first = load(in[c]) < top;
       hits[r] = first;
-      losses[r] = static_cast<double>(std::log(sum) + top - wanted);
+      losses[r] = static_cast<double>(std::log(sum) + (top - wanted));
       const A factor = share / sum;
 #pragma omp simd
       for (int64_t c = 0; c < columns; ++c) out[c] = store<T>(vexp(load(in[c]) - top) * factor);
