@@ -38,7 +38,7 @@ export class ConvTranspose2d extends Module {
     inChannels: number,
     outChannels: number,
     kernel: number,
-    private readonly options: ConvOptions = {},
+    private readonly options: Omit<ConvOptions, 'relu'> = {},
   ) {
     super();
     this.weight = this.parameter('weight', [inChannels, outChannels, kernel, kernel]);

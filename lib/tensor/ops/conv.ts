@@ -62,7 +62,7 @@ export function convTranspose2d(
   x: Tensor,
   weight: Parameter,
   bias: Parameter,
-  { stride = 1, padding = 0 }: ConvOptions = {},
+  { stride = 1, padding = 0 }: Omit<ConvOptions, 'relu'> = {},
 ): Tensor {
   const kernel = weight.as(x.dtype);
   const y = new Tensor(native.convTranspose2d(x.handle, kernel.handle, bias.handle, stride, padding));
