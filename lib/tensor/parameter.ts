@@ -66,3 +66,18 @@ export class Parameter extends Tensor {
     this.hasGrad = false;
   }
 }
+
+/**
+ * Lets one kernel write the gradients of a weight and its bias, which are added to or overwritten together.
+ * @throws Error if only one of them holds a gradient of this step
+ */
+export function accumulateBoth(
+  weight: Parameter,
+  bias: Parameter,
+  write: (dweight: Tensor, dbias: Tensor, accumulate: boolean) => void,
+): void {
+  if (weight.hasGrad !== bias.hasGrad) {
+    throw new Error('accumulate: a weight and its bias must be used, and cleared, together');
+  }
+  weight.accumulate((dweight, accumulate) => bias.accumulate((dbias) => write(dweight, dbias, accumulate)));
+}

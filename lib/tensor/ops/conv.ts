@@ -1,5 +1,5 @@
 import { native } from '../../native/addon.js';
-import type { Parameter } from '../parameter.js';
+import { accumulateBoth, type Parameter } from '../parameter.js';
 import { record } from '../tape.js';
 import { Tensor } from '../tensor.js';
 
@@ -42,17 +42,15 @@ function convWeightGradient(
   padding: number,
 ): void {
   if (!weight.requiresGrad) return;
-  weight.accumulate((dweight, accumulate) =>
-    bias.accumulate((dbias) =>
-      native.conv2dBackwardWeight(
-        dy.handle,
-        x.handle,
-        dweight.handle,
-        dbias.handle,
-        stride,
-        padding,
-        accumulate,
-      ),
+  accumulateBoth(weight, bias, (dweight, dbias, accumulate) =>
+    native.conv2dBackwardWeight(
+      dy.handle,
+      x.handle,
+      dweight.handle,
+      dbias.handle,
+      stride,
+      padding,
+      accumulate,
     ),
   );
 }

@@ -1,5 +1,5 @@
 import { native } from '../../native/addon.js';
-import type { Parameter } from '../parameter.js';
+import { accumulateBoth, type Parameter } from '../parameter.js';
 import { record } from '../tape.js';
 import { type Dtype, Tensor } from '../tensor.js';
 
@@ -29,11 +29,9 @@ export function layerNorm(x: Tensor, weight: Parameter, bias: Parameter, eps: nu
       );
     if (!weight.requiresGrad) return [run(null, null, false), null, null];
     let dx: Tensor | null = null;
-    weight.accumulate((dweight, accumulate) =>
-      bias.accumulate((dbias) => {
-        dx = run(dweight, dbias, accumulate);
-      }),
-    );
+    accumulateBoth(weight, bias, (dweight, dbias, accumulate) => {
+      dx = run(dweight, dbias, accumulate);
+    });
     return [dx, null, null];
   });
   return y;
