@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { modelConfig, modelNames } from '../models/registry.js';
 import { native } from '../native/addon.js';
 import { type BenchTokenizer, benchTokenizers, runBench } from '../training/bench.js';
-import { addFlags, choiceFlag, flagValues, intFlag, textFlag, usageError } from './flags.js';
+import { addFlags, choiceFlag, flagValues, intFlag, switchFlag, textFlag, usageError } from './flags.js';
 
 const flags = {
   model: textFlag('base', 'tiny, small, base, large, or a full model name', 'name'),
@@ -12,6 +12,7 @@ const flags = {
   steps: intFlag(3, 'steps that are timed; one more warms up', { min: 1 }),
   tokenizer: choiceFlag<BenchTokenizer, 'none'>(benchTokenizers, 'none', 'tokenizer that makes the targets'),
   threads: intFlag(undefined, 'threads that compute; default: all cores', { min: 1, max: 1024 }),
+  profile: switchFlag('add the seconds a step that each op took'),
   num_mask_patches: intFlag(98, 'patches masked', { min: 1 }),
 } as const;
 
@@ -29,7 +30,7 @@ export function register(command: Command): void {
       );
     }
     if (values.threads !== undefined) native.setThreads(values.threads);
-    const numbers = await runBench({
+    const { ops, ...numbers } = await runBench({
       config,
       batch: values.batch,
       steps: values.steps,
@@ -39,7 +40,7 @@ export function register(command: Command): void {
     });
     const { batch, device, precision, steps, tokenizer } = values;
     process.stdout.write(
-      `${JSON.stringify({ model, batch, device, precision, steps, tokenizer, ...numbers })}\n`,
+      `${JSON.stringify({ model, batch, device, precision, steps, tokenizer, ...numbers, ...(values.profile ? { ops } : {}) })}\n`,
     );
   });
 }

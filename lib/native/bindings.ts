@@ -22,6 +22,12 @@ export interface StreamStatistics {
   idleSeconds: number;
 }
 
+/** What one op's work took since the start of the process. */
+export interface OpStatistics {
+  calls: number;
+  busySeconds: number;
+}
+
 export interface BuildInfo {
   oneDnn: string;
   cpuArch: string;
@@ -55,6 +61,7 @@ export interface NativeAddon {
   setThreads(threads: number): void;
   memoryStatistics(): MemoryStatistics;
   streamStatistics(): StreamStatistics;
+  opStatistics(): Record<string, OpStatistics>;
   buildInfo(): BuildInfo;
   // linear
   linear(x: Handle, weight: Handle, bias: Optional<Handle>): Handle;

@@ -1,6 +1,7 @@
 import { Cae } from '../models/cae.js';
 import type { CaeConfig } from '../models/cae-config.js';
 import { native } from '../native/addon.js';
+import type { OpStatistics } from '../native/bindings.js';
 import { AdamW } from '../optim/adamw.js';
 import { parameterGroups } from '../optim/parameter-groups.js';
 import { type Dtype, readAll, Tensor } from '../tensor/tensor.js';
@@ -29,6 +30,17 @@ export interface BenchNumbers {
   readonly peak_mib: number;
   /** Part of the steps' time in which native work waited for JavaScript. */
   readonly js_share: number;
+  /** Seconds a step that each op's work took, the most first. */
+  readonly ops: Readonly<Record<string, number>>;
+}
+
+/** Seconds that each op took since `before`, divided by `steps`, the most first. */
+function opSeconds(before: Record<string, OpStatistics>, steps: number): Record<string, number> {
+  const seconds = Object.entries(native.opStatistics()).map(([op, { busySeconds }]): [string, number] => [
+    op,
+    (busySeconds - (before[op]?.busySeconds ?? 0)) / steps,
+  ]);
+  return Object.fromEntries(seconds.sort((a, b) => b[1] - a[1]));
 }
 
 /** Random tokens, for timing the model alone. */
@@ -104,13 +116,17 @@ export async function runBench(options: BenchOptions): Promise<BenchNumbers> {
   const arrivals: number[] = [];
   const running: Promise<void>[] = [];
   let idleBefore = 0;
+  let opsBefore: Record<string, OpStatistics> = {};
   for (let globalStep = 0; globalStep < total; globalStep++) {
     const metrics = Object.values(task.accumulate(batch, { globalStep, part: 0, parts: 1 }));
     const tensors = [...metrics, task.update(globalStep)];
     running.push(
       readAll(tensors).then(() => {
         arrivals.push(performance.now());
-        if (arrivals.length === 1) idleBefore = native.streamStatistics().idleSeconds;
+        if (arrivals.length === 1) {
+          idleBefore = native.streamStatistics().idleSeconds;
+          opsBefore = native.opStatistics();
+        }
         for (const tensor of tensors) tensor.release();
       }),
     );
@@ -127,5 +143,6 @@ export async function runBench(options: BenchOptions): Promise<BenchNumbers> {
     step_s: median,
     peak_mib: process.resourceUsage().maxRSS / 1024,
     js_share: idle / elapsed,
+    ops: opSeconds(opsBefore, steps),
   };
 }

@@ -42,6 +42,14 @@ Napi::Value stream_statistics(const Napi::CallbackInfo& info) {
                               {"idleSeconds", static_cast<double>(s.idle_ns) * 1e-9}});
 }
 
+Napi::Value op_statistics(const Napi::CallbackInfo& info) {
+  auto ops = Napi::Object::New(info.Env());
+  for (const auto& [op, taken] : cpu_stream().op_statistics())
+    ops.Set(op, numbers(info.Env(), {{"calls", static_cast<double>(taken.calls)},
+                                     {"busySeconds", static_cast<double>(taken.busy_ns) * 1e-9}}));
+  return ops;
+}
+
 Napi::Value build_info(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   auto object = Napi::Object::New(env);
@@ -71,6 +79,7 @@ void register_runtime(Napi::Env env, Napi::Object exports) {
   bind(exports, "setThreads", &set_threads);
   exports.Set("memoryStatistics", Napi::Function::New(env, memory_statistics, "memoryStatistics"));
   exports.Set("streamStatistics", Napi::Function::New(env, stream_statistics, "streamStatistics"));
+  exports.Set("opStatistics", Napi::Function::New(env, op_statistics, "opStatistics"));
   exports.Set("buildInfo", Napi::Function::New(env, build_info, "buildInfo"));
 }
 

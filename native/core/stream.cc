@@ -101,12 +101,28 @@ void CpuStream::run(Item& item) {
   } catch (...) {
     error_ = named(item.op);
   }
-  busy_ns_ += nanoseconds(Clock::now() - start);
+  const uint64_t taken = nanoseconds(Clock::now() - start);
+  busy_ns_ += taken;
   ++tasks_;
+  const std::lock_guard lock(mutex_);
+  OpStatistics& op = ops_[item.op];
+  ++op.calls;
+  op.busy_ns += taken;
 }
 
 StreamStatistics CpuStream::statistics() const {
   return {tasks_, busy_ns_, idle_ns_};
+}
+
+std::map<std::string, OpStatistics> CpuStream::op_statistics() const {
+  const std::lock_guard lock(mutex_);
+  std::map<std::string, OpStatistics> named;
+  for (const auto& [op, taken] : ops_) {
+    OpStatistics& sum = named[op];
+    sum.calls += taken.calls;
+    sum.busy_ns += taken.busy_ns;
+  }
+  return named;
 }
 
 }  // namespace cae

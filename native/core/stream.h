@@ -6,7 +6,9 @@
 #include <deque>
 #include <exception>
 #include <functional>
+#include <map>
 #include <mutex>
+#include <string>
 #include <thread>
 
 namespace cae {
@@ -15,6 +17,12 @@ struct StreamStatistics {
   uint64_t tasks = 0;    // tasks run
   uint64_t busy_ns = 0;  // time spent running them
   uint64_t idle_ns = 0;  // time the worker waited for the host to queue more
+};
+
+// What one op's tasks took so far.
+struct OpStatistics {
+  uint64_t calls = 0;
+  uint64_t busy_ns = 0;
 };
 
 // The CPU's stream: a worker thread runs queued tasks in order, as a CUDA stream does. Ops queue their work
@@ -37,6 +45,8 @@ class CpuStream {
   void drain();
 
   StreamStatistics statistics() const;
+  // By the name of the op.
+  std::map<std::string, OpStatistics> op_statistics() const;
 
  private:
   struct Item {
@@ -53,6 +63,7 @@ class CpuStream {
   std::deque<Item> queue_;
   bool stopping_ = false;
   std::exception_ptr error_;  // touched by the worker alone
+  std::map<const char*, OpStatistics> ops_;  // under mutex_, like the queue
   std::atomic<uint64_t> tasks_{0}, busy_ns_{0}, idle_ns_{0};
   std::thread worker_;
 };
