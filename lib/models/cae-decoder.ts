@@ -40,7 +40,7 @@ export class CaeDecoder extends Module {
     return scope(() => {
       let x = add(latentPredict, positions);
       for (const block of this.blocks) x = block.forward(x, pass);
-      return this.head.forward(this.norm.forward(x, pass.dtype));
+      return this.head.forward(this.norm.before(x, pass.dtype));
     });
   }
 }

@@ -80,11 +80,13 @@ export interface NativeAddon {
     dy: Handle,
     x: Handle,
     weight: Handle,
+    bias: Handle,
     mean: Handle,
     rstd: Handle,
     dweight: Optional<Handle>,
     dbias: Optional<Handle>,
     accumulate: boolean,
+    y: Optional<Handle>,
   ): Handle;
   // attention
   selfAttention(qkv: Handle, heads: number, scale: number): [Handle, Handle];
@@ -115,6 +117,7 @@ export interface NativeAddon {
     bias: Optional<Handle>,
     dbias: Optional<Handle>,
     accumulate: boolean,
+    y: Optional<Handle>,
   ): Handle;
   cast(x: Handle, dtype: Dtype): Handle;
   copyInto(x: Handle, y: Handle): void;

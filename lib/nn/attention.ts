@@ -1,4 +1,5 @@
 import { crossAttention, selfAttention } from '../tensor/ops/attention.js';
+import type { Recomputed } from '../tensor/ops/recomputed.js';
 import { qkvBias } from '../tensor/ops/tokens.js';
 import type { Parameter } from '../tensor/parameter.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -26,7 +27,7 @@ export class Attention extends Module {
   }
 
   /** x [B, T, C] -> [B, T, C] */
-  forward(x: Tensor): Tensor {
+  forward(x: Tensor | Recomputed): Tensor {
     const qkv = this.qkv.forward(x, qkvBias(this.qBias, this.vBias));
     return this.proj.forward(selfAttention(qkv, this.heads, this.#scale));
   }
@@ -57,7 +58,7 @@ export class CrossAttention extends Module {
   }
 
   /** q [B, Tq, C], k and v [B, Tk, C] -> [B, Tq, C] */
-  forward(q: Tensor, k: Tensor, v: Tensor): Tensor {
+  forward(q: Tensor | Recomputed, k: Tensor | Recomputed, v: Tensor | Recomputed): Tensor {
     const out = crossAttention(
       this.q.forward(q, this.qBias),
       this.k.forward(k),

@@ -59,10 +59,10 @@ export class Block extends Module {
     const keep = (half: number): Tensor | null =>
       dropPath(x.shape[0]!, rate, pass.dropPath, stream + half + branch);
     const mixed = scope(() =>
-      residual(x, this.attn.forward(this.norm1.forward(x, pass.dtype)), this.gamma1, keep(0)),
+      residual(x, this.attn.forward(this.norm1.before(x, pass.dtype)), this.gamma1, keep(0)),
     );
     return scope(() =>
-      residual(mixed, this.mlp.forward(this.norm2.forward(mixed, pass.dtype)), this.gamma2, keep(1)),
+      residual(mixed, this.mlp.forward(this.norm2.before(mixed, pass.dtype)), this.gamma2, keep(1)),
     );
   }
 }
@@ -114,9 +114,9 @@ export class CrossBlock extends Module {
       dropPath(queries.shape[0]!, rate, pass.dropPath, stream + half);
     const y = scope(() => {
       const crossed = this.crossAttn.forward(
-        this.norm1Query.forward(placedQueries, pass.dtype),
-        this.norm1Key.forward(placedKeysValues, pass.dtype),
-        this.norm1Value.forward(keysValues, pass.dtype),
+        this.norm1Query.before(placedQueries, pass.dtype),
+        this.norm1Key.before(placedKeysValues, pass.dtype),
+        this.norm1Value.before(keysValues, pass.dtype),
       );
       return residual(queries, crossed, this.gamma1, keep(0));
     });

@@ -1,4 +1,5 @@
 import { layerNorm } from '../tensor/ops/layer-norm.js';
+import { normalized, type Recomputed } from '../tensor/ops/recomputed.js';
 import type { Parameter } from '../tensor/parameter.js';
 import type { Dtype, Tensor } from '../tensor/tensor.js';
 import { Module } from './module.js';
@@ -21,5 +22,10 @@ export class LayerNorm extends Module {
   /** @param dtype of the result, x's by default */
   forward(x: Tensor, dtype: Dtype = x.dtype): Tensor {
     return layerNorm(x, this.weight, this.bias, this.eps, dtype);
+  }
+
+  /** The same for one linear layer that alone reads it: made again in backward rather than kept until then. */
+  before(x: Tensor, dtype: Dtype = x.dtype): Recomputed {
+    return normalized(x, this.weight, this.bias, this.eps, dtype);
   }
 }

@@ -1,4 +1,5 @@
 import { linear } from '../tensor/ops/linear.js';
+import type { Recomputed } from '../tensor/ops/recomputed.js';
 import type { Parameter } from '../tensor/parameter.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { Module } from './module.js';
@@ -19,7 +20,7 @@ export class Linear extends Module {
   }
 
   /** @param bias in place of its own: attention builds one from q_bias and v_bias */
-  forward(x: Tensor, bias: Tensor | null = this.bias): Tensor {
+  forward(x: Tensor | Recomputed, bias: Tensor | null = this.bias): Tensor {
     return linear(x, this.weight, bias);
   }
 }

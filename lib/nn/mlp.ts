@@ -1,4 +1,4 @@
-import { gelu } from '../tensor/ops/pointwise.js';
+import { activated, type Recomputed } from '../tensor/ops/recomputed.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { Linear } from './linear.js';
 import { Module } from './module.js';
@@ -14,7 +14,7 @@ export class Mlp extends Module {
     this.fc2 = this.child('fc2', new Linear(hidden, width));
   }
 
-  forward(x: Tensor): Tensor {
-    return this.fc2.forward(gelu(this.fc1.forward(x)));
+  forward(x: Tensor | Recomputed): Tensor {
+    return this.fc2.forward(activated(this.fc1.forward(x)));
   }
 }

@@ -18,10 +18,11 @@ enum class Dtype : uint8_t { F32, BF16, F16, F64, I32, U8 };
 struct BF16 {
   uint16_t bits = 0;
   BF16() = default;
-  explicit BF16(float value) {
+  explicit BF16(float value) : bits(round(value)) {}
+  static uint16_t round(float value) {
     const auto u = std::bit_cast<uint32_t>(value);
     const uint32_t rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
-    bits = static_cast<uint16_t>((u & 0x7fffffffu) > 0x7f800000u ? (u >> 16) | 0x40u : rounded);
+    return static_cast<uint16_t>((u & 0x7fffffffu) > 0x7f800000u ? (u >> 16) | 0x40u : rounded);
   }
   explicit operator float() const { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 };

@@ -62,7 +62,7 @@ class CpuStream {
   std::condition_variable wake_;
   std::deque<Item> queue_;
   bool stopping_ = false;
-  std::exception_ptr error_;  // touched by the worker alone
+  std::exception_ptr error_;                 // touched by the worker alone
   std::map<const char*, OpStatistics> ops_;  // under mutex_, like the queue
   std::atomic<uint64_t> tasks_{0}, busy_ns_{0}, idle_ns_{0};
   std::thread worker_;

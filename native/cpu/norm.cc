@@ -38,13 +38,15 @@ void layer_norm_forward(const TensorView& x, const TensorView& weight, const Ten
 }
 
 void layer_norm_backward(const TensorView& dy, const TensorView& x, const TensorView& weight,
-                         const TensorView& mean, const TensorView& rstd, const TensorView& dx,
-                         const TensorView& dweight, const TensorView& dbias, bool accumulate) {
+                         const TensorView& bias, const TensorView& mean, const TensorView& rstd,
+                         const TensorView& dx, const TensorView& dweight, const TensorView& dbias,
+                         bool accumulate, const TensorView& y) {
   const int64_t rows = x.shape.rows();
   const int64_t columns = x.shape[-1];
   dispatch_pair(x.dtype, dy.dtype, "layer_norm_backward", [&]<typename X, typename Y>(X, Y) {
     using A = Acc<X>;
     const A* gain = weight.data<A>();
+    const A* shift = bias.data<A>();
     A* sums[] = {dweight.data<A>(), dbias.data<A>()};
     // dx = rstd·(g − mean(g) − x̂·mean(g·x̂)), g = dy·weight
     sum_over_rows<A>(rows, columns, 2, sums, accumulate, [&](int64_t r, A* partial) {
@@ -73,6 +75,10 @@ void layer_norm_backward(const TensorView& dy, const TensorView& x, const Tensor
         const A normalised = (load(in[c]) - m) * s;
         out[c] = store<X>(s * (load(from[c]) * gain[c] - mean_g - normalised * mean_gx));
       }
+      if (!y) return;
+      Y* again = y.data<Y>() + r * columns;
+#pragma omp simd
+      for (int64_t c = 0; c < columns; ++c) again[c] = store<Y>((load(in[c]) - m) * s * gain[c] + shift[c]);
     });
   });
 }

@@ -5,20 +5,10 @@
 
 #include "core/philox.h"
 #include "cpu/column_sum.h"
+#include "cpu/gelu_rows.h"
 
 namespace cae::cpu {
 namespace {
-
-template <typename A>
-inline A normal_cdf(A z) {
-  return A(0.5) * (A(1) + verf(z * A(std::numbers::sqrt2 / 2)));
-}
-
-template <typename A>
-inline A gelu_slope(A z) {
-  constexpr A kInverseSqrtTwoPi = A(0.39894228040143267794);
-  return normal_cdf(z) + z * kInverseSqrtTwoPi * vexp(A(-0.5) * z * z);
-}
 
 // body(row) for every row, on all threads.
 template <typename Body>
@@ -74,30 +64,20 @@ void gelu_forward(const TensorView& x, const TensorView& bias, const TensorView&
     using A = Acc<T>;
     const A* shift = bias.data<A>();
     for_rows(x.shape.rows(), [&](int64_t row) {
-      const T* in = x.data<T>() + row * columns;
-      T* out = y.data<T>() + row * columns;
-#pragma omp simd
-      for (int64_t c = 0; c < columns; ++c) {
-        const A z = load(in[c]) + (shift ? shift[c] : A(0));
-        out[c] = store<T>(z * normal_cdf(z));
-      }
+      gelu_row(x.data<T>() + row * columns, shift, y.data<T>() + row * columns, columns);
     });
   });
 }
 
 void gelu_backward(const TensorView& dy, const TensorView& x, const TensorView& bias, const TensorView& dx,
-                   const TensorView& dbias, bool accumulate) {
+                   const TensorView& dbias, bool accumulate, const TensorView& y) {
   const int64_t columns = x.shape[-1];
   dispatch_float(x.dtype, "gelu_backward", [&]<typename T>(T) {
     using A = Acc<T>;
     const A* shift = bias.data<A>();
     const auto row_gradient = [&](int64_t row) {
-      const T* in = x.data<T>() + row * columns;
-      const T* from = dy.data<T>() + row * columns;
-      T* out = dx.data<T>() + row * columns;
-#pragma omp simd
-      for (int64_t c = 0; c < columns; ++c)
-        out[c] = store<T>(load(from[c]) * gelu_slope(load(in[c]) + (shift ? shift[c] : A(0))));
+      gelu_backward_row<T>(dy.data<T>() + row * columns, x.data<T>() + row * columns, shift,
+                           dx.data<T>() + row * columns, y ? y.data<T>() + row * columns : nullptr, columns);
     };
     if (!dbias) {
       for_rows(x.shape.rows(), row_gradient);
@@ -123,6 +103,8 @@ void cast_forward(const TensorView& x, const TensorView& y) {
         for (int64_t i = begin; i < end; ++i) {
           if constexpr (std::is_same_v<X, Y>)
             out[i] = in[i];
+          else if constexpr (std::is_same_v<X, float> && std::is_same_v<Y, BF16>)
+            out[i].bits = BF16::round(in[i]);
           else
             out[i] = static_cast<Y>(
                 static_cast<std::conditional_t<std::is_same_v<X, BF16> || std::is_same_v<X, F16> ||

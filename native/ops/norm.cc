@@ -16,19 +16,24 @@ std::tuple<Tensor, Tensor, Tensor> layer_norm(const Tensor& x, const Tensor& wei
   return {y, mean, rstd};
 }
 
-Tensor layer_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& weight, const Tensor& mean,
-                           const Tensor& rstd, const OptionalTensor& dweight, const OptionalTensor& dbias,
-                           bool accumulate) {
+Tensor layer_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                           const Tensor& mean, const Tensor& rstd, const OptionalTensor& dweight,
+                           const OptionalTensor& dbias, bool accumulate, const OptionalTensor& y) {
   constexpr auto op = "layer_norm_backward";
   const Dtype parameters = parameter_dtype(x.dtype());
   check_shape(op, "dy", dy, x.shape());
+  check_vector(op, "weight", weight, x.shape()[-1], parameters);
+  check_vector(op, "bias", bias, x.shape()[-1], parameters);
   check_vector(op, "mean", mean, x.shape().rows(), parameters);
   check_vector(op, "rstd", rstd, x.shape().rows(), parameters);
   check(dweight.has_value() == dbias.has_value(), op, "dweight and dbias come together");
   if (dweight) check_vector(op, "dweight", *dweight, x.shape()[-1], parameters);
   if (dbias) check_vector(op, "dbias", *dbias, x.shape()[-1], parameters);
+  if (y) check_shape(op, "y", *y, x.shape());
+  if (y) check_dtype(op, "y", *y, dy.dtype());
   Tensor dx = Tensor::empty_like(x);
-  CAE_LAUNCH(x.device(), layer_norm_backward, dy, x, weight, mean, rstd, dx, dweight, dbias, accumulate);
+  CAE_LAUNCH(x.device(), layer_norm_backward, dy, x, weight, bias, mean, rstd, dx, dweight, dbias, accumulate,
+             y);
   return dx;
 }
 

@@ -9,8 +9,8 @@ namespace cae {
 CAE_KERNEL(layer_norm_forward, const TensorView& x, const TensorView& weight, const TensorView& bias,
            double eps, const TensorView& y, const TensorView& mean, const TensorView& rstd)
 CAE_KERNEL(layer_norm_backward, const TensorView& dy, const TensorView& x, const TensorView& weight,
-           const TensorView& mean, const TensorView& rstd, const TensorView& dx, const TensorView& dweight,
-           const TensorView& dbias, bool accumulate)
+           const TensorView& bias, const TensorView& mean, const TensorView& rstd, const TensorView& dx,
+           const TensorView& dweight, const TensorView& dbias, bool accumulate, const TensorView& y)
 
 namespace ops {
 
@@ -21,10 +21,11 @@ namespace ops {
 std::tuple<Tensor, Tensor, Tensor> layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
                                               double eps, Dtype dtype);
 
-// dx in x's dtype; dweight and dbias (+)= their sums over rows (both or neither are given).
-Tensor layer_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& weight, const Tensor& mean,
-                           const Tensor& rstd, const OptionalTensor& dweight, const OptionalTensor& dbias,
-                           bool accumulate);
+// dx in x's dtype; dweight and dbias (+)= their sums over rows (both or neither are given). If y is given, it
+// gets forward's result again, in dy's dtype: whoever needs it need not keep it until backward.
+Tensor layer_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                           const Tensor& mean, const Tensor& rstd, const OptionalTensor& dweight,
+                           const OptionalTensor& dbias, bool accumulate, const OptionalTensor& y);
 
 }  // namespace ops
 }  // namespace cae

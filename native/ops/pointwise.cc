@@ -12,13 +12,15 @@ Tensor gelu(const Tensor& x, const OptionalTensor& bias) {
 }
 
 Tensor gelu_backward(const Tensor& dy, const Tensor& x, const OptionalTensor& bias,
-                     const OptionalTensor& dbias, bool accumulate) {
+                     const OptionalTensor& dbias, bool accumulate, const OptionalTensor& y) {
   check_shape("gelu_backward", "dy", dy, x.shape());
+  if (y) check_shape("gelu_backward", "y", *y, x.shape());
+  if (y) check_dtype("gelu_backward", "y", *y, x.dtype());
   check_dtype("gelu_backward", "dy", dy, x.dtype());
   if (bias) check_vector("gelu_backward", "bias", *bias, x.shape()[-1], parameter_dtype(x.dtype()));
   if (dbias) check_vector("gelu_backward", "dbias", *dbias, x.shape()[-1], parameter_dtype(x.dtype()));
   Tensor dx = Tensor::empty_like(x);
-  CAE_LAUNCH(x.device(), gelu_backward, dy, x, bias, dx, dbias, accumulate);
+  CAE_LAUNCH(x.device(), gelu_backward, dy, x, bias, dx, dbias, accumulate, y);
   return dx;
 }
 

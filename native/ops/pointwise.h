@@ -6,7 +6,7 @@ namespace cae {
 
 CAE_KERNEL(gelu_forward, const TensorView& x, const TensorView& bias, const TensorView& y)
 CAE_KERNEL(gelu_backward, const TensorView& dy, const TensorView& x, const TensorView& bias,
-           const TensorView& dx, const TensorView& dbias, bool accumulate)
+           const TensorView& dx, const TensorView& dbias, bool accumulate, const TensorView& y)
 CAE_KERNEL(cast_forward, const TensorView& x, const TensorView& y)
 CAE_KERNEL(add_forward, const TensorView& a, const TensorView& b, double alpha, double beta,
            const TensorView& y)
@@ -22,9 +22,10 @@ namespace ops {
 // y = gelu(x + bias) with the exact gelu(z) = z·Φ(z) = ½z(1 + erf(z/√2)); bias [C] over the last axis, or
 // none. Backward needs x (and bias).
 Tensor gelu(const Tensor& x, const OptionalTensor& bias);
-// dx = dy·(Φ(z) + z·φ(z)); dbias (+)= its column sums, if given.
+// dx = dy·(Φ(z) + z·φ(z)); dbias (+)= its column sums, if given. If y is given, it gets forward's result
+// again: whoever needs it need not keep it until backward.
 Tensor gelu_backward(const Tensor& dy, const Tensor& x, const OptionalTensor& bias,
-                     const OptionalTensor& dbias, bool accumulate);
+                     const OptionalTensor& dbias, bool accumulate, const OptionalTensor& y);
 
 // x in another dtype; bf16 and f16 round to nearest even.
 Tensor cast(const Tensor& x, Dtype dtype);

@@ -77,28 +77,33 @@ describe.each(dtypes)('ops in %s against plain float64 formulas, within %d', (dt
     const b = exact([width], 3, 'f32');
     const dy = exact([rows, width], 4, dtype);
     scope(() => {
-      const [tx, tw] = [tensorOf(x, [rows, width], dtype), tensorOf(w, [width])];
-      const [y, mean, rstd] = native.layerNorm(
-        tx.handle,
-        tw.handle,
-        tensorOf(b, [width]).handle,
-        1e-6,
-        dtype,
-      );
+      const tx = tensorOf(x, [rows, width], dtype);
+      const [tw, tb] = [tensorOf(w, [width]), tensorOf(b, [width])];
+      const [y, mean, rstd] = native.layerNorm(tx.handle, tw.handle, tb.handle, 1e-6, dtype);
       const [dweight, dbias] = [Tensor.zeros([width]), Tensor.zeros([width])];
+      const again = Tensor.empty([rows, width], dtype);
       const dx = native.layerNormBackward(
         tensorOf(dy, [rows, width], dtype).handle,
         tx.handle,
         tw.handle,
+        tb.handle,
         mean,
         rstd,
         dweight.handle,
         dbias.handle,
         false,
+        again.handle,
       );
+      const expected = plain.layerNorm(x, w, b, dy, 1e-6);
       expectClose(
-        { y: numbers(y), dx: numbers(dx), dweight: numbersOf(dweight), dbias: numbersOf(dbias) },
-        plain.layerNorm(x, w, b, dy, 1e-6),
+        {
+          y: numbers(y),
+          again: numbersOf(again),
+          dx: numbers(dx),
+          dweight: numbersOf(dweight),
+          dbias: numbersOf(dbias),
+        },
+        { ...expected, again: expected.y },
         tolerance,
       );
     });
@@ -181,10 +186,17 @@ describe.each(dtypes)('ops in %s against plain float64 formulas, within %d', (dt
       const [tx, tb] = [tensorOf(x, [rows, width], dtype), tensorOf(bias, [width])];
       const sums = Tensor.zeros([width]);
       const tdy = tensorOf(dy, [rows, width], dtype);
-      const back = native.geluBackward(tdy.handle, tx.handle, tb.handle, sums.handle, false);
+      const again = Tensor.empty([rows, width], dtype);
+      const back = native.geluBackward(tdy.handle, tx.handle, tb.handle, sums.handle, false, again.handle);
+      const y = at.map(({ value }) => value);
       expectClose(
-        { y: numbers(native.gelu(tx.handle, tb.handle)), dx: numbers(back), dbias: numbersOf(sums) },
-        { y: at.map(({ value }) => value), dx, dbias },
+        {
+          y: numbers(native.gelu(tx.handle, tb.handle)),
+          again: numbersOf(again),
+          dx: numbers(back),
+          dbias: numbersOf(sums),
+        },
+        { y, again: y, dx, dbias },
         tolerance,
       );
     });

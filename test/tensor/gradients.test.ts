@@ -4,6 +4,7 @@ import { layerNorm } from '../../lib/tensor/ops/layer-norm.js';
 import { linear } from '../../lib/tensor/ops/linear.js';
 import { crossEntropy, mse } from '../../lib/tensor/ops/loss.js';
 import { add, gelu, reshape } from '../../lib/tensor/ops/pointwise.js';
+import { activated, normalized } from '../../lib/tensor/ops/recomputed.js';
 import { residual } from '../../lib/tensor/ops/residual.js';
 import {
   concatTokens,
@@ -69,6 +70,26 @@ describe('gradients in f64 against finite differences', () => {
     expectGradients(p, () => linear(p.x, p.w, p.b));
   });
 
+  it.each([[[31, 33]], [[1, 1]], [[2, 3, 33]]])(
+    'linear behind a GELU made again in backward, x %j',
+    (shape) => {
+      const p = parameters({ x: shape, w: [5, shape.at(-1)!], b: [5] });
+      expectGradients(p, () => linear(activated(p.x), p.w, p.b));
+    },
+  );
+
+  it.each([[[31, 33]], [[1, 4]], [[2, 3, 33]]])(
+    'linear behind a norm made again in backward, x %j',
+    (shape) => {
+      const width = shape.at(-1)!;
+      const p = parameters({ x: shape, gain: [width], shift: [width], w: [5, width], b: [5] });
+      expectGradients(p, () => linear(normalized(p.x, p.gain, p.shift, 1e-6, 'f64'), p.w, p.b));
+      expectGradients({ x: p.x, gain: p.gain, shift: p.shift, w: p.w }, () =>
+        linear(normalized(p.x, p.gain, p.shift, 1e-6, 'f64'), p.w, null),
+      );
+    },
+  );
+
   it.each([[[1]], [[31]], [[3, 33]]])('gelu of %j', (shape) => {
     const p = parameters({ x: shape });
     expectGradients(p, () => gelu(p.x));
@@ -82,7 +103,7 @@ describe('gradients in f64 against finite differences', () => {
         let dx: Tensor | null = null;
         p.bias.accumulate((dbias, accumulate) => {
           dx = new Tensor(
-            native.geluBackward(dy!.handle, p.x.handle, p.bias.handle, dbias.handle, accumulate),
+            native.geluBackward(dy!.handle, p.x.handle, p.bias.handle, dbias.handle, accumulate, null),
           );
         });
         return [dx, null];

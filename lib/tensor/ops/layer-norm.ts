@@ -13,26 +13,46 @@ export function layerNorm(x: Tensor, weight: Parameter, bias: Parameter, eps: nu
   const y = new Tensor(out);
   const mean = new Tensor(meanOf);
   const rstd = new Tensor(rstdOf);
-  record([y], [x, weight, bias], [x, mean, rstd], (dy) => {
-    const run = (dweight: Tensor | null, dbias: Tensor | null, accumulate: boolean): Tensor =>
-      new Tensor(
-        native.layerNormBackward(
-          dy!.handle,
-          x.handle,
-          weight.handle,
-          mean.handle,
-          rstd.handle,
-          dweight?.handle ?? null,
-          dbias?.handle ?? null,
-          accumulate,
-        ),
-      );
-    if (!weight.requiresGrad) return [run(null, null, false), null, null];
-    let dx: Tensor | null = null;
-    accumulateBoth(weight, bias, (dweight, dbias, accumulate) => {
-      dx = run(dweight, dbias, accumulate);
-    });
-    return [dx, null, null];
-  });
+  record([y], [x, weight, bias], [x, mean, rstd], (dy) => [
+    layerNormBackward(dy!, x, weight, bias, mean, rstd, null),
+    null,
+    null,
+  ]);
   return y;
+}
+
+/**
+ * The gradient of x; those of weight and bias are accumulated.
+ * @param y if given, gets the forward result again, in dy's dtype
+ */
+export function layerNormBackward(
+  dy: Tensor,
+  x: Tensor,
+  weight: Parameter,
+  bias: Parameter,
+  mean: Tensor,
+  rstd: Tensor,
+  y: Tensor | null,
+): Tensor {
+  const run = (dweight: Tensor | null, dbias: Tensor | null, accumulate: boolean): Tensor =>
+    new Tensor(
+      native.layerNormBackward(
+        dy.handle,
+        x.handle,
+        weight.handle,
+        bias.handle,
+        mean.handle,
+        rstd.handle,
+        dweight?.handle ?? null,
+        dbias?.handle ?? null,
+        accumulate,
+        y?.handle ?? null,
+      ),
+    );
+  if (!weight.requiresGrad) return run(null, null, false);
+  let dx: Tensor | null = null;
+  accumulateBoth(weight, bias, (dweight, dbias, accumulate) => {
+    dx = run(dweight, dbias, accumulate);
+  });
+  return dx!;
 }

@@ -2,20 +2,36 @@ import { native } from '../../native/addon.js';
 import { Parameter } from '../parameter.js';
 import { record } from '../tape.js';
 import { Tensor } from '../tensor.js';
+import type { Recomputed } from './recomputed.js';
 
 /**
  * y = x·weightᵀ + bias, in x's dtype: a bf16 x meets the weight's bf16 copy.
- * @param x [..., in]
+ * @param x [..., in], or what makes it: then it is made again in backward rather than kept
  * @param weight [out, in]; a weight of more axes ([out, c, k, k]) is taken as [out, c·k·k]
  * @param bias [out] or null
  * @returns [..., out]
  */
-export function linear(x: Tensor, weight: Parameter, bias: Tensor | null): Tensor {
+export function linear(x: Tensor | Recomputed, weight: Parameter, bias: Tensor | null): Tensor {
+  if (!(x instanceof Tensor)) return linearOfRecomputed(x, weight, bias);
   const matrix = asMatrix(weight.as(x.dtype));
   const y = new Tensor(native.linear(x.handle, matrix.handle, bias?.handle ?? null));
   record([y], [x, weight, bias], [x, matrix], (dy) => {
     const dx = x.requiresGrad ? new Tensor(native.linearBackwardInput(dy!.handle, matrix.handle)) : null;
     return [dx, null, weightGradient(dy!, x, weight, bias)];
+  });
+  return y;
+}
+
+function linearOfRecomputed(x: Recomputed, weight: Parameter, bias: Tensor | null): Tensor {
+  const { value, saved } = x.forward();
+  const matrix = asMatrix(weight.as(value.dtype));
+  const y = new Tensor(native.linear(value.handle, matrix.handle, bias?.handle ?? null));
+  value.release();
+  record([y], [x.input, weight, bias, ...x.parameters], [...saved, matrix], (dy) => {
+    const dvalue = new Tensor(native.linearBackwardInput(dy!.handle, matrix.handle));
+    const again = x.backward(dvalue, saved);
+    const dbias = weightGradient(dy!, again.value, weight, bias);
+    return [x.input.requiresGrad ? again.dx : null, null, dbias];
   });
   return y;
 }

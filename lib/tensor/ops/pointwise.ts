@@ -5,7 +5,9 @@ import { type Dtype, Tensor } from '../tensor.js';
 /** Exact GELU, z·Φ(z), of x [...]. Keeps x for backward. */
 export function gelu(x: Tensor): Tensor {
   const y = new Tensor(native.gelu(x.handle, null));
-  record([y], [x], [x], (dy) => [new Tensor(native.geluBackward(dy!.handle, x.handle, null, null, false))]);
+  record([y], [x], [x], (dy) => [
+    new Tensor(native.geluBackward(dy!.handle, x.handle, null, null, false, null)),
+  ]);
   return y;
 }
 
