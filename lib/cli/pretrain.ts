@@ -171,7 +171,7 @@ async function openTokenizer(flags: PretrainFlags, config: CaeConfig) {
   const type = flags.discrete_vae_type === 'dall-e' ? 'dall-e' : 'customized';
   const { loadTokenizer } = await import('../models/tokenizer.js');
   const tokenizer = await loadTokenizer(type, path);
-  tokenizer.computeDtype = flags.precision === 'bf16' ? 'bf16' : 'f32';
+  tokenizer.encodeIn(flags.precision === 'bf16' ? 'bf16' : 'f32');
   if (tokenizer.vocabulary !== config.decoderNumClasses) {
     throw usageError(
       `${path} has ${tokenizer.vocabulary} tokens and --decoder_num_classes is ${config.decoderNumClasses}; give ${tokenizer.vocabulary}`,

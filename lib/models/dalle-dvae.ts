@@ -118,6 +118,14 @@ export class DalleEncoder extends Module {
     for (const parameter of this.namedParameters().values()) parameter.requiresGrad = false;
   }
 
+  /** Convolutions in `dtype`, and their weights in it alone: see Parameter.keepOnly. */
+  encodeIn(dtype: Dtype): void {
+    this.computeDtype = dtype;
+    for (const parameter of this.namedParameters().values()) {
+      if (parameter.shape.length === 4) parameter.keepOnly(dtype);
+    }
+  }
+
   /** Random weights, for benchmarks. */
   initialize(seed: number): void {
     let stream = 2_000_000;

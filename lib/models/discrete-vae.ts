@@ -124,6 +124,11 @@ export class DiscreteVae extends Module {
     return scope(() => this.#run(this.#decoder, codes));
   }
 
+  /** Convolutions in `dtype`; its weights are few, and the decoder's half stays as it is. */
+  encodeIn(dtype: Dtype): void {
+    this.computeDtype = dtype;
+  }
+
   /** The likeliest tokens, i32 [B, h, w]. */
   encode(images: Tensor): Tensor {
     return noGrad(() => scope(() => argmax(this.logits(images))));

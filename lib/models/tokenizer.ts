@@ -18,6 +18,8 @@ export interface Tokenizer {
   readonly reduction: number;
   /** what convolutions compute in: f32 (default) or bf16 */
   computeDtype: Dtype;
+  /** For a run that only encodes: convolutions in `dtype`, their weights kept in it alone where they are many. */
+  encodeIn(dtype: Dtype): void;
   /** f32 [B, T, T, 3], normalised as this tokenizer wants it -> i32 [B, T/reduction, T/reduction] */
   encode(images: Tensor): Tensor;
   /** i32 [B, g, g] -> f32 [B, T, T, 3]; pictures in [0, 1], not clamped */
@@ -84,6 +86,10 @@ class DalleTokenizer implements Tokenizer {
 
   set computeDtype(dtype: Dtype) {
     this.#encoder.computeDtype = dtype;
+  }
+
+  encodeIn(dtype: Dtype): void {
+    this.#encoder.encodeIn(dtype);
   }
 
   encode(images: Tensor): Tensor {

@@ -100,12 +100,8 @@ export abstract class Module {
   /** Gives all memory back; the module is not used again. */
   dispose(): void {
     for (const tensor of this.stateDict().values()) {
-      if (tensor.released) continue;
-      if (tensor instanceof Parameter) {
-        tensor.grad?.release();
-        tensor.copy?.release();
-      }
-      tensor.release();
+      if (tensor instanceof Parameter) tensor.dispose();
+      else if (!tensor.released) tensor.release();
     }
   }
 }

@@ -26,6 +26,27 @@ export class Parameter extends Tensor {
     return new Parameter(native.empty(shape, dtype, device));
   }
 
+  #masterGone = false;
+
+  /**
+   * Leaves a frozen weight in `dtype` alone and gives the memory of its full precision back: a tokenizer in bf16 is
+   * half as large. Its own values are gone from then on: ops that are given them throw.
+   * @throws Error for a weight that is trained
+   */
+  keepOnly(dtype: Dtype): void {
+    if (this.requiresGrad) throw new Error('keepOnly: a weight that is trained needs its full precision');
+    if (dtype === this.dtype || this.#masterGone) return;
+    this.as(dtype);
+    this.#masterGone = true;
+    native.release(this.handle);
+  }
+
+  /** Gives everything back: gradient, copy and, where it is still there, the weight itself. */
+  dispose(): void {
+    for (const tensor of [this.grad, this.#copy]) if (tensor?.released === false) tensor.release();
+    if (!this.#masterGone && !this.released) this.release();
+  }
+
   /** The weight in the dtype that activations have: itself, or a copy kept beside it. */
   as(dtype: Dtype): Tensor {
     if (dtype === this.dtype) return this;

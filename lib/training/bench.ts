@@ -55,7 +55,7 @@ async function openTokenizer({ tokenizer, config, batch, dtype }: BenchOptions):
   const { DalleEncoder } = await import('../models/dalle-dvae.js');
   const encoder = new DalleEncoder();
   encoder.initialize(0);
-  encoder.computeDtype = dtype;
+  encoder.encodeIn(dtype);
   return encoder;
 }
 

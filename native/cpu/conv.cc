@@ -84,11 +84,20 @@ Plan make_plan(Pass pass, const Geometry& g, Dtype dtype, Dtype weight_dtype, bo
   plan.plain_weight = empty(plain);
   plan.bias = bias ? empty(b) : memory();
   plan.reordered = chosen != plain;
-  plan.weight = plan.reordered ? memory(chosen, onednn_engine()) : plan.plain_weight;
+  plan.weight = plan.reordered ? empty(chosen) : plan.plain_weight;
   if (plan.reordered)
     plan.reorder = pass == Pass::Weight ? dnnl::reorder(plan.weight, plan.plain_weight)
                                         : dnnl::reorder(plan.plain_weight, plan.weight);
   return plan;
+}
+
+// Room for one weight in oneDNN's own layout. All plans share it: each call fills it anew.
+void* packed_room(size_t bytes) {
+  constexpr size_t kLine = 64;
+  static thread_local std::vector<char> room;
+  if (room.size() < bytes + kLine) room = std::vector<char>(bytes + kLine);
+  const auto address = reinterpret_cast<uintptr_t>(room.data());
+  return room.data() + (kLine - address % kLine) % kLine;
 }
 
 Plan& plan_for(Pass pass, const Geometry& g, Dtype dtype, Dtype weight_dtype, bool bias, bool relu) {
@@ -102,7 +111,9 @@ Plan& plan_for(Pass pass, const Geometry& g, Dtype dtype, Dtype weight_dtype, bo
   auto found = plans.find(key);
   if (found == plans.end())
     found = plans.emplace(key, make_plan(pass, g, dtype, weight_dtype, bias, relu)).first;
-  return found->second;
+  Plan& plan = found->second;
+  if (plan.reordered) plan.weight.set_data_handle(packed_room(plan.weight.get_desc().get_size()));
+  return plan;
 }
 
 // The taps of a convolution, for the plain loops in f64: body(x index, weight index, y index).
