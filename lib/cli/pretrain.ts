@@ -56,7 +56,6 @@ async function train(flags: PretrainFlags, config: CaeConfig, loader: PretrainLo
   const tokenizer = await openTokenizer(flags, config);
   const model = new Cae(config);
   model.initialize(flags.seed, flags.fix_init_weight);
-  printParameters(model);
   const [beta1 = 0.9, beta2 = 0.999] = flags.opt_betas;
   const optimizer = new AdamW(parameterGroups(model.namedParameters()), {
     betas: [beta1, beta2],
@@ -92,6 +91,7 @@ async function train(flags: PretrainFlags, config: CaeConfig, loader: PretrainLo
     keepLast: flags.keep_last,
     autoResume: !flags.no_auto_resume,
     resume: flags.resume,
+    intro: parametersOf(model),
     model: {
       kind: 'cae',
       config: { ...config },
@@ -187,13 +187,13 @@ async function openTokenizer(flags: PretrainFlags, config: CaeConfig) {
   return tokenizer;
 }
 
-/** The table of parameters, on standard error with the progress. */
-export function printParameters(model: Module): void {
+/** The table of a model's parameters. */
+export function parametersOf(model: Module): string {
   const rows = [...model.namedParameters()].map(([name, parameter]) => ({
     name,
     shape: parameter.shape,
     dtypeBytes: 4,
     trainable: parameter.requiresGrad,
   }));
-  process.stderr.write(`${parameterTable(rows)}\n`);
+  return parameterTable(rows);
 }

@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** Forty steps an epoch's worth of four, a checkpoint every third: mostly within an epoch. */
+/** Forty epochs of four steps, a checkpoint every third step: mostly within an epoch. */
 const flags = (out: string): string[] => [
   ...['pretrain', ...world.flags(out), '--epochs', '40', '--save_ckpt_freq', '4'],
   ...['--save_every_steps', '3', '--keep_last', '2'],
@@ -29,7 +29,8 @@ const written = (out: string): boolean =>
 
 /** Numbers in [0, 1), the same in each run of the test. */
 function* draws(): Generator<number, never> {
-  for (let state = seed; ; ) {
+  let state = seed;
+  for (;;) {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     yield state / 2 ** 32;
   }
@@ -44,7 +45,9 @@ function* draws(): Generator<number, never> {
 async function runAndKill(out: string, within: boolean, fraction: number): Promise<boolean> {
   const run = startCli(...flags(out));
   let text = '';
-  run.stderr?.on('data', (chunk: Buffer) => void (text += chunk.toString()));
+  run.stderr?.on('data', (chunk: Buffer) => {
+    text += chunk.toString();
+  });
   const ended = new Promise<boolean>((resolve, reject) => {
     run.on('exit', (code, signal) => {
       if (signal !== 'SIGKILL' && code !== 0) reject(new Error(`the run failed: ${text}`));
