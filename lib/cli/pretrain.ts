@@ -177,6 +177,12 @@ async function openTokenizer(flags: PretrainFlags, config: CaeConfig) {
       `${path} has ${tokenizer.vocabulary} tokens and --decoder_num_classes is ${config.decoderNumClasses}; give ${tokenizer.vocabulary}`,
     );
   }
+  const layers = Math.log2(tokenizer.reduction);
+  if (type === 'customized' && flags.dvae_num_layers !== undefined && flags.dvae_num_layers !== layers) {
+    throw usageError(
+      `--dvae_num_layers ${flags.dvae_num_layers}: ${path} has ${layers}; give ${layers}, or leave it out`,
+    );
+  }
   const grid = flags.second_input_size / tokenizer.reduction;
   if (grid !== gridSize(config)) {
     const wanted = gridSize(config) * tokenizer.reduction;
