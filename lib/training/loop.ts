@@ -4,7 +4,9 @@ import { UserError } from '../errors.js';
 import type { MeterState } from '../logging/meters.js';
 import type { ProgressStream } from '../logging/progress.js';
 import type { Module, StateEntry } from '../nn/module.js';
+import type { GradientScaler, ScalerState } from '../optim/gradient-scaler.js';
 import { type NumberArray, readAll, type Tensor } from '../tensor/tensor.js';
+import { type PrimedBatches, primeBatches } from './batches.js';
 import {
   checkUnchanged,
   findResume,
@@ -50,6 +52,10 @@ export interface TrainingTask<B extends TrainingBatch> {
   rates(globalStep: number): Record<string, number>;
   /** Tensors of the optimizer, by the names they are saved under. */
   optimizerState(): Map<string, Tensor>;
+  /** The loss scale of half-precision runs; absent: 1. */
+  readonly scaler?: GradientScaler | undefined;
+  /** Takes back the count of an update that was skipped, since its gradients were not finite. */
+  skipped?(): void;
   /** @param steps optimizer steps behind the state */
   loadOptimizerState(entries: Map<string, StateEntry>, steps: number): void;
 }
@@ -81,6 +87,8 @@ export interface LoopOptions {
   readonly model: JsonObject;
   /** What must be equal for a resumed run to continue the same computation. */
   readonly unchanged: JsonObject;
+  /** Said before the first step, when all is known to be in order: the table of parameters. */
+  readonly intro?: string | undefined;
   /** Where progress goes; standard error by default. */
   readonly stream?: ProgressStream | undefined;
 }
@@ -92,6 +100,7 @@ interface PendingStep {
   readonly files: readonly string[];
   readonly names: readonly string[];
   readonly parts: number;
+  readonly lossScale: number;
   readonly tensors: readonly Tensor[];
   readonly values: ReturnType<typeof readAll>;
 }
@@ -135,14 +144,19 @@ class TrainingRun<B extends TrainingBatch> {
     // From before the first batch: a stop during start-up also ends in order.
     using signals = new StopSignals();
     const meters = await this.#resume(say);
-    using logs = this.#openLogs();
-    logs.restore(meters);
+    const { stepsPerEpoch, epochs, intro } = this.#options;
+    let epoch = Math.floor(this.#globalStep / stepsPerEpoch);
+    // A first batch that cannot be read, as in a folder of broken files, ends the run before it writes anything.
+    const primed = epoch < epochs ? await primeBatches(this.#batches(epoch)) : undefined;
     try {
-      const { stepsPerEpoch, epochs } = this.#options;
-      for (let epoch = Math.floor(this.#globalStep / stepsPerEpoch); epoch < epochs; epoch++) {
-        await this.#epoch(epoch, logs, signals);
+      using logs = this.#openLogs();
+      logs.restore(meters);
+      if (intro !== undefined) say(intro);
+      for (let batches = primed; epoch < epochs; epoch++, batches = undefined) {
+        await this.#epoch(epoch, batches ?? (await primeBatches(this.#batches(epoch))), logs, signals);
       }
     } finally {
+      await primed?.return();
       for (const { tensors, values } of this.#pending) {
         await values.catch(() => undefined);
         for (const tensor of tensors) tensor.release();
@@ -177,8 +191,10 @@ class TrainingRun<B extends TrainingBatch> {
     const { folder, globalStep, state } = checkpoint;
     checkUnchanged(folder, (state['unchanged'] ?? {}) as JsonObject, this.#options.unchanged);
     loadModel(folder, this.#task.model);
+    const { scaler } = this.#task;
+    if (scaler?.enabled) scaler.load((state['scaler'] ?? {}) as Partial<ScalerState>);
     withTensors(`${folder}/${optimizerFileName}`, (entries) => {
-      this.#task.loadOptimizerState(entries, globalStep);
+      this.#task.loadOptimizerState(entries, globalStep - (scaler?.skipped ?? 0));
     });
     this.#globalStep = globalStep;
     this.#lastSaved = { folder, step: globalStep };
@@ -187,14 +203,20 @@ class TrainingRun<B extends TrainingBatch> {
     return (state['meters'] ?? []) as unknown as MeterState;
   }
 
-  async #epoch(epoch: number, logs: RunLogs, signals: StopSignals): Promise<void> {
-    const { stepsPerEpoch, updateFreq, saveEverySteps, saveCkptFreq, epochs } = this.#options;
-    const first = this.#globalStep - epoch * stepsPerEpoch;
-    const batches = this.#task.batches(epoch, first * updateFreq)[Symbol.asyncIterator]();
+  /** Batches of an epoch from the next step's on. */
+  #batches(epoch: number): AsyncIterable<B> {
+    const { stepsPerEpoch, updateFreq } = this.#options;
+    return this.#task.batches(epoch, (this.#globalStep - epoch * stepsPerEpoch) * updateFreq);
+  }
+
+  async #epoch(epoch: number, batches: PrimedBatches<B>, logs: RunLogs, signals: StopSignals): Promise<void> {
+    const { stepsPerEpoch, saveEverySteps, saveCkptFreq, epochs } = this.#options;
+    // The loss scale of a step is decided by the steps before it, all of them.
+    const ahead = this.#task.scaler?.enabled ? 1 : maxPending;
     try {
-      for (let i = first; i < stepsPerEpoch; i++) {
+      for (let i = this.#globalStep - epoch * stepsPerEpoch; i < stepsPerEpoch; i++) {
         await this.#step(epoch, batches);
-        while (this.#pending.length >= maxPending) await this.#settle(logs);
+        while (this.#pending.length >= ahead) await this.#settle(logs);
         const ends = i + 1 === stepsPerEpoch;
         if (signals.received !== undefined && !ends) await this.#stop(epoch, logs, signals);
         if (!ends && saveEverySteps !== undefined && this.#globalStep % saveEverySteps === 0) {
@@ -202,7 +224,7 @@ class TrainingRun<B extends TrainingBatch> {
         }
       }
     } finally {
-      await batches.return?.();
+      await batches.return();
     }
     while (this.#pending.length > 0) await this.#settle(logs);
     logs.endEpoch(epoch);
@@ -233,7 +255,9 @@ class TrainingRun<B extends TrainingBatch> {
       }
     }
     tensors.push(this.#task.update(globalStep));
-    this.#pending.push({ step: globalStep, epoch, files, names, parts, tensors, values: readAll(tensors) });
+    const lossScale = this.#task.scaler?.scale ?? 1;
+    const values = readAll(tensors);
+    this.#pending.push({ step: globalStep, epoch, files, names, parts, lossScale, tensors, values });
     this.#globalStep += 1;
   }
 
@@ -241,7 +265,7 @@ class TrainingRun<B extends TrainingBatch> {
   async #settle(logs: RunLogs): Promise<void> {
     const pending = this.#pending[0];
     if (pending === undefined) return;
-    const { step, epoch, names, parts, tensors } = pending;
+    const { step, epoch, names, parts, lossScale, tensors } = pending;
     const scalars = (await pending.values).map((data, i) => {
       // The gradient's norm follows the metrics of all micro-batches.
       const name = i < parts * names.length ? (names[i % names.length] as string) : 'grad_norm';
@@ -255,13 +279,17 @@ class TrainingRun<B extends TrainingBatch> {
       for (let part = 0; part < parts; part++) sum += scalars[part * names.length + i] ?? Number.NaN;
       values[name] = sum / parts;
     });
-    Object.assign(values, this.#task.rates(step), { grad_norm: scalars.at(-1), loss_scale: 1 });
+    const norm = (scalars.at(-1) as number) / lossScale;
+    Object.assign(values, this.#task.rates(step), { grad_norm: norm, loss_scale: lossScale });
     this.#checkFinite(pending, values);
+    if (!(this.#task.scaler?.update(Number.isFinite(norm)) ?? true)) this.#task.skipped?.();
     logs.step({ step, epoch, values });
   }
 
   #checkFinite({ step, files }: PendingStep, values: Readonly<Record<string, number>>): void {
-    const name = ['loss', 'grad_norm'].find((key) => !Number.isFinite(values[key]));
+    // Gradients that overflow at a loss scale are expected: the step is skipped and the scale halved.
+    const watched = this.#task.scaler?.enabled ? ['loss'] : ['loss', 'grad_norm'];
+    const name = watched.find((key) => !Number.isFinite(values[key]));
     if (name === undefined) return;
     const good =
       this.#lastSaved === undefined
@@ -285,7 +313,12 @@ class TrainingRun<B extends TrainingBatch> {
       tag: epoch,
       globalStep,
       epoch,
-      state: { model, unchanged, meters: logs.meters.state() } as unknown as JsonObject,
+      state: {
+        model,
+        unchanged,
+        meters: logs.meters.state(),
+        ...(this.#task.scaler?.enabled ? { scaler: this.#task.scaler.state() } : {}),
+      } as unknown as JsonObject,
       files: [
         tensorFile(modelFileName, this.#task.model.stateDict()),
         tensorFile(optimizerFileName, this.#task.optimizerState()),

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -8,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -49,6 +51,7 @@ class CpuStream {
   std::map<std::string, OpStatistics> op_statistics() const;
 
  private:
+  using Clock = std::chrono::steady_clock;
   struct Item {
     const char* op;
     std::function<void()> task;
@@ -62,8 +65,9 @@ class CpuStream {
   std::condition_variable wake_;
   std::deque<Item> queue_;
   bool stopping_ = false;
-  std::exception_ptr error_;                 // touched by the worker alone
-  std::map<const char*, OpStatistics> ops_;  // under mutex_, like the queue
+  std::exception_ptr error_;                        // touched by the worker alone
+  std::map<const char*, OpStatistics> ops_;         // under mutex_, like the queue
+  std::optional<Clock::time_point> waiting_since_;  // set while the worker waits on an empty queue
   std::atomic<uint64_t> tasks_{0}, busy_ns_{0}, idle_ns_{0};
   std::thread worker_;
 };
