@@ -16,6 +16,8 @@ import type { Dtype, Tensor } from '../tensor/tensor.js';
 /** File names in a checkpoint's folder. */
 export const modelFileName = 'model.safetensors';
 export const optimizerFileName = 'optimizer.safetensors';
+/** The weights' running average, in a run that keeps one. */
+export const averageFileName = 'model_ema.safetensors';
 
 const stored: Readonly<Record<Dtype, readonly [StoredDtype, number]>> = {
   f32: ['F32', 4],
