@@ -87,6 +87,16 @@ export class TorchTensor extends PickleData {
     this.byteLength = bytes;
   }
 
+  /** The storage it lies in. */
+  get storage(): TorchStorage {
+    return this.view.storage;
+  }
+
+  /** Where in its storage it lies: two tensors of one storage are the same where these are equal. */
+  get place(): string {
+    return `${this.view.start + this.start} [${this.shape.join(', ')}] [${this.stride.join(', ')}]`;
+  }
+
   /** Dense bytes in C order, little-endian, in a buffer of their own. @throws UserError where they cannot be read */
   read(): Uint8Array {
     if (this.count === 0) return new Uint8Array(0);
