@@ -48,7 +48,8 @@ const maxExpandedCount = 2 ** 24;
 export class TorchTensor extends PickleData {
   readonly dtype: StoredDtype;
   readonly byteLength: number;
-  private readonly count: number;
+  /** Number of elements. */
+  readonly count: number;
 
   /**
    * @param source name of the input in messages

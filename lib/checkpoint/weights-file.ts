@@ -9,9 +9,9 @@ import { findLatestValid } from './run-folder.js';
 import { SafetensorsFile } from './safetensors-reader.js';
 import { stateDictOf } from './state-dict.js';
 import type { FileTensor } from './stored-tensor.js';
+import { TensorAliases } from './tensor-aliases.js';
 import { readTorchArchive } from './torch-archive.js';
 import { isLegacyArchive } from './torch-legacy.js';
-import type { TorchTensor } from './torch-tensor.js';
 import { looksLikeZip } from './zip.js';
 
 /** The name of the weights in a run's checkpoint. */
@@ -108,21 +108,7 @@ function openTorch(path: string, keys: readonly string[]): Weights {
     source: path,
     metadata: {},
     tree,
-    tensors: withAliases(stateDictOf(tree, path, keys)),
+    tensors: new TensorAliases().ofAll(stateDictOf(tree, path, keys)),
     [Symbol.dispose]: () => undefined,
   };
-}
-
-/** The same tensors, those that are one in the file being one object. */
-function withAliases(tensors: ReadonlyMap<string, TorchTensor>): Map<string, TorchTensor> {
-  const first = new Map<object, Map<string, TorchTensor>>();
-  return new Map(
-    [...tensors].map(([name, tensor]) => {
-      const known = first.get(tensor.storage) ?? new Map<string, TorchTensor>();
-      first.set(tensor.storage, known);
-      const alias = known.get(tensor.place) ?? tensor;
-      known.set(tensor.place, alias);
-      return [name, alias];
-    }),
-  );
 }

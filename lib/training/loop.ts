@@ -81,6 +81,8 @@ export interface LoopOptions {
   readonly model: JsonObject;
   /** What must be equal for a resumed run to continue the same computation. */
   readonly unchanged: JsonObject;
+  /** The command's flags, kept in checkpoints for whoever reads them. */
+  readonly args?: JsonObject | undefined;
   /** Where progress goes; standard error by default. */
   readonly stream?: ProgressStream | undefined;
 }
@@ -278,14 +280,14 @@ class TrainingRun<B extends TrainingBatch> {
     const globalStep = this.#globalStep;
     if (this.#lastSaved?.step === globalStep) return this.#lastSaved.folder;
     logs.sync();
-    const { outputDir, expName, keepLast, model, unchanged } = this.#options;
+    const { outputDir, expName, keepLast, model, unchanged, args = {} } = this.#options;
     const folder = await saveCheckpoint({
       root: outputDir,
       expName,
       tag: epoch,
       globalStep,
       epoch,
-      state: { model, unchanged, meters: logs.meters.state() } as unknown as JsonObject,
+      state: { model, unchanged, args, meters: logs.meters.state() } as unknown as JsonObject,
       files: [
         tensorFile(modelFileName, this.#task.model.stateDict()),
         tensorFile(optimizerFileName, this.#task.optimizerState()),
