@@ -22,6 +22,10 @@ const commands: Readonly<Record<string, { summary: string; load(): Promise<Comma
     summary: 'draw what a pretrained model predicts for masked pictures',
     load: () => import('./reconstruct.js'),
   },
+  convert: {
+    summary: 'turn checkpoints into .pth, .safetensors or a run folder, and back',
+    load: () => import('./convert.js'),
+  },
   parity: {
     summary: 'compare computations with golden numbers of the reference',
     load: () => import('./parity.js'),

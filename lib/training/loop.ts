@@ -54,6 +54,8 @@ export interface LoopOptions {
   readonly model: JsonObject;
   /** What must be equal for a resumed run to continue the same computation. */
   readonly unchanged: JsonObject;
+  /** The command's flags, kept in checkpoints for whoever reads them. */
+  readonly args?: JsonObject | undefined;
   /** Where progress goes; standard error by default. */
   readonly stream?: ProgressStream | undefined;
 }
@@ -279,18 +281,19 @@ class TrainingRun<B extends TrainingBatch> {
 
   /** Writes a checkpoint under a tag, unless the run saves none. */
   async #write(tag: number | typeof bestTag, epoch: number, logs: RunLogs): Promise<string | undefined> {
-    const { outputDir, expName, keepLast, model, unchanged, saveCkpt } = this.#options;
+    const { outputDir, expName, keepLast, model, unchanged, args = {}, saveCkpt } = this.#options;
     if (saveCkpt === false) return undefined;
     logs.sync();
     const { average } = this.#task;
     const best = Number.isFinite(this.#maxAccuracy) ? { max_accuracy: this.#maxAccuracy } : {};
+    const meters = logs.meters.state();
     const folder = await saveCheckpoint({
       root: outputDir,
       expName,
       tag,
       globalStep: this.#globalStep,
       epoch,
-      state: { model, unchanged, meters: logs.meters.state(), ...best } as unknown as JsonObject,
+      state: { model, unchanged, args, meters, ...best } as unknown as JsonObject,
       files: [
         tensorFile(modelFileName, this.#task.model.stateDict()),
         tensorFile(optimizerFileName, this.#task.optimizerState()),

@@ -119,10 +119,13 @@ export async function findResume(
   return { folder: resume, tag: '', ...(await verifyCheckpoint(resume)) };
 }
 
-/** @throws UserError where a value that must stay over a resume has changed */
+/**
+ * What the checkpoint does not record (one that was converted from another program's) is taken as it is now.
+ * @throws UserError where a value that must stay over a resume has changed
+ */
 export function checkUnchanged(folder: string, before: JsonObject, now: JsonObject): void {
   for (const [name, value] of Object.entries(now)) {
-    if (JSON.stringify(before[name]) === JSON.stringify(value)) continue;
+    if (before[name] === undefined || JSON.stringify(before[name]) === JSON.stringify(value)) continue;
     throw new UserError(
       `${folder} was made with ${name} ${JSON.stringify(before[name])}, this run has ${JSON.stringify(value)}; ` +
         'use the same data and flags, or another --output_dir',
