@@ -193,7 +193,9 @@ class TrainingRun<B extends TrainingBatch> {
   async #endEpoch(epoch: number, logs: RunLogs, signals: StopSignals): Promise<void> {
     const { saveEverySteps, saveCkptFreq, evalFreq, epochs } = this.#options;
     const measures = epoch + 1 === epochs || (epoch + 1) % (evalFreq ?? 1) === 0;
-    const test = measures ? await this.#task.evaluate?.(() => signals.received !== undefined) : undefined;
+    const test = measures
+      ? await this.#task.evaluate?.(epoch, () => signals.received !== undefined)
+      : undefined;
     // Broken off: the epoch's end is left to the run that goes on from here.
     if (measures && test === undefined && this.#task.evaluate !== undefined) {
       await this.#stop(epoch, logs, signals);

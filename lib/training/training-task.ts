@@ -43,7 +43,7 @@ export interface TrainingTask<B extends TrainingBatch> {
    * @param stopped says whether to break off
    * @returns numbers for the log, without their `test_`; undefined if it broke off
    */
-  evaluate?(stopped: () => boolean): Promise<TestNumbers | undefined>;
+  evaluate?(epoch: number, stopped: () => boolean): Promise<TestNumbers | undefined>;
 }
 
 /** Weights that a checkpoint holds in a file of their own. */
