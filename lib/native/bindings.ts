@@ -100,6 +100,17 @@ export interface NativeAddon {
     heads: number,
     scale: number,
   ): [Handle, Handle, Handle];
+  // augment
+  eraseBoxes(
+    images: Handle,
+    boxes: Handle,
+    ids: Handle,
+    fill: number,
+    seed: number,
+    stream: number,
+    step: number,
+  ): void;
+  mixImages(x: Handle, partner: Handle, weight: Handle, boxes: Handle): Handle;
   // pointwise
   gelu(x: Handle, bias: Optional<Handle>): Handle;
   geluBackward(

@@ -8,6 +8,7 @@ namespace cae::binding {
 void register_tensor(Napi::Env env, Napi::Object exports);
 void register_runtime(Napi::Env env, Napi::Object exports);
 void register_attention(Napi::Env env, Napi::Object exports);
+void register_augment(Napi::Env env, Napi::Object exports);
 void register_conv(Napi::Env env, Napi::Object exports);
 void register_vision(Napi::Env env, Napi::Object exports);
 void register_image(Napi::Env env, Napi::Object exports);

@@ -18,9 +18,9 @@ namespace {
 // A thread's memory. One huge picture should not stay in it for good.
 struct Workspace {
   static constexpr size_t kKeep = size_t{64} << 20;
-  Buffer file, pixels, rows;
+  Buffer file, pixels, rows, view, other_view;
   void trim() {
-    for (Buffer* buffer : {&file, &pixels, &rows}) buffer->trim(kKeep);
+    for (Buffer* buffer : {&file, &pixels, &rows, &view, &other_view}) buffer->trim(kKeep);
   }
 };
 
@@ -75,6 +75,24 @@ Picture unpack(const PixelSource& source, const Box& box, Buffer& memory) {
   return picture;
 }
 
+void pack(const Picture& picture, uint8_t* to) {
+  for (int y = 0; y < picture.size.height; ++y) {
+    const uint8_t* from = picture.row(y);
+    for (int x = 0; x < picture.size.width; ++x, from += 4, to += 3) {
+      to[0] = from[0];
+      to[1] = from[1];
+      to[2] = from[2];
+    }
+  }
+}
+
+// The operations on a view that was written already.
+void change(const View& view, const std::vector<Operation>& operations, Workspace& workspace) {
+  const Size size{view.size, view.size};
+  const Picture picture = unpack({view.out, size}, {0, 0, view.size, view.size}, workspace.view);
+  pack(apply(picture, operations, workspace.view, workspace.other_view), view.out);
+}
+
 Box whole(Size size) {
   return {0, 0, size.height, size.width};
 }
@@ -115,6 +133,7 @@ void process(const Job& job, Size size, Decode&& decode, Workspace& workspace, R
     const Resize resize = centre ? resize_and_centre(picture.size, view.shorter, view.size, view.filter)
                                  : resize_to(view.size, view.filter);
     resample(picture, resize, view.out, workspace.rows);
+    if (!job.operations.empty()) change(view, job.operations, workspace);
   }
   report.outcome = Outcome::done;
 }

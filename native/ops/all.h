@@ -2,6 +2,7 @@
 
 // Every family of operations.
 #include "ops/attention.h"
+#include "ops/augment.h"
 #include "ops/conv.h"
 #include "ops/linear.h"
 #include "ops/loss.h"
