@@ -11,7 +11,7 @@ import { SafetensorsFile } from '../checkpoint/safetensors-reader.js';
 import { type SafetensorsEntry, writeSafetensors } from '../checkpoint/safetensors-writer.js';
 import { UserError } from '../errors.js';
 import type { Module, StateEntry } from '../nn/module.js';
-import type { Dtype, Tensor } from '../tensor/tensor.js';
+import type { Dtype, NumberArray, Tensor } from '../tensor/tensor.js';
 
 /** File names in a checkpoint's folder. */
 export const modelFileName = 'model.safetensors';
@@ -88,6 +88,23 @@ export function loadModel(folder: string, model: Module): void {
     const { missing } = model.loadStateDict(entries);
     if (missing.length > 0) throw wrong(`it lacks ${missing[0]}`);
   });
+}
+
+/** Takes up an optimizer's saved tensors. @throws UserError where one is missing: they are another optimizer's */
+export function loadOptimizer(
+  optimizer: { load(read: (name: string) => NumberArray, step: number): void },
+  entries: Map<string, StateEntry>,
+  steps: number,
+): void {
+  optimizer.load((name) => {
+    const entry = entries.get(name);
+    if (entry === undefined) {
+      throw new UserError(
+        `the checkpoint's optimizer lacks ${name}: it is of another optimizer or model; give the flags of its run`,
+      );
+    }
+    return entry.data;
+  }, steps);
 }
 
 /** Where a run looks for a checkpoint to go on from. */
