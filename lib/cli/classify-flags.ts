@@ -88,7 +88,8 @@ export const trainingFlags = {
   ),
   rel_pos_bias: switchFlag('relative position bias in every block'),
   disable_rel_pos_bias: switchFlag('no relative position bias'),
-  abs_pos_emb: switchFlag('a learnt position table'),
+  shared_rel_pos_bias: switchFlag('one relative position bias for all blocks'),
+  abs_pos_emb: switchFlag('a learnt position table: not part of this build'),
   sin_pos_emb: switchFlag('the fixed sine-cosine position table (the default)'),
   disable_sin_pos_emb: switchFlag('no sine-cosine position table'),
   enable_linear_eval: switchFlag('accepted by the probes, which freeze the encoder in any case'),
@@ -122,6 +123,8 @@ export function engineFlags(defaults: {
   aa: string;
   smoothing: number;
   reprob: number;
+  mixup: number;
+  cutmix: number;
 }) {
   return {
     batch_size: intFlag(defaults.batchSize, 'pictures a step', { min: 1 }),
@@ -168,8 +171,8 @@ export function engineFlags(defaults: {
     ),
     recount: intFlag(1, 'most boxes erased from a picture', { min: 1 }),
     resplit: switchFlag('accepted: there are no augmentation splits'),
-    mixup: numberFlag(0, "mixup's alpha; 0: no mixup", { min: 0 }),
-    cutmix: numberFlag(0, "cutmix's alpha; 0: no cutmix", { min: 0 }),
+    mixup: numberFlag(defaults.mixup, "mixup's alpha; 0: no mixup", { min: 0 }),
+    cutmix: numberFlag(defaults.cutmix, "cutmix's alpha; 0: no cutmix", { min: 0 }),
     cutmix_minmax: numbersFlag([], "least and largest side of cutmix's box, shares of the picture's", {
       min: 0,
       max: 1,
@@ -179,6 +182,7 @@ export function engineFlags(defaults: {
     mixup_mode: choiceFlag(['batch', 'pair', 'elem'], 'batch', 'what shares a draw of mixup'),
     init_scale: numberFlag(0.001, "factor on the head's initial weights", { min: 0 }),
     model_prefix: textFlag('', "prefix of the checkpoint's names", 'prefix'),
+    cache_features: switchFlag('probes: encode each picture once, without random crops, then train on that'),
     disable_weight_decay_on_rel_pos_bias: switchFlag('no decay for the relative position bias'),
     enable_deepspeed: switchFlag('not part of this build'),
     enable_multi_print: switchFlag('accepted: there is one process'),

@@ -1,5 +1,7 @@
 import type { Pass } from '../nn/block.js';
 import type { Module, StateEntry } from '../nn/module.js';
+import type { WeightAverage } from '../optim/ema.js';
+import type { Optimizer } from '../optim/optimizer.js';
 import { labelRanks, softCrossEntropy } from '../tensor/ops/class-loss.js';
 import { scope } from '../tensor/scope.js';
 import { withTape } from '../tensor/tape.js';
@@ -7,13 +9,7 @@ import { type Dtype, type NumberArray, Tensor } from '../tensor/tensor.js';
 import { outputs } from './outputs.js';
 import { loadOptimizer } from './run-checkpoint.js';
 import { Scores } from './scores.js';
-import type {
-  SavedWeights,
-  StepPosition,
-  TestNumbers,
-  TrainingBatch,
-  TrainingTask,
-} from './training-task.js';
+import type { StepPosition, TestNumbers, TrainingBatch, TrainingTask } from './training-task.js';
 
 /** A batch of labelled pictures, or of what a frozen encoder made of them. */
 export interface LabelledBatch extends TrainingBatch {
@@ -30,27 +26,12 @@ export interface ClassifierView<B extends LabelledBatch> {
   test(batch: B, pass: Pass): Tensor;
 }
 
-/** An optimizer as the task drives it. */
-export interface ClassifierOptimizer {
-  update(step: { lr: number; weightDecay: number; clip?: number }): Tensor;
-  state(): Map<string, Tensor>;
-  load(read: (name: string) => NumberArray, step: number): void;
-}
-
-/** A running average of the weights. */
-export interface WeightAverage extends SavedWeights {
-  /** Moves it towards the weights of now. */
-  update(): void;
-  /** Runs `body` with the average in the model's place. */
-  within<T>(body: () => Promise<T>): Promise<T>;
-}
-
 /** What training a classifier needs, built from the flags by the command. */
 export interface ClassifyOptions<B extends LabelledBatch> {
   readonly model: Module;
   readonly classes: number;
   readonly view: ClassifierView<B>;
-  readonly optimizer: ClassifierOptimizer;
+  readonly optimizer: Optimizer;
   readonly batches: (epoch: number, first: number) => AsyncIterable<B>;
   /** The pictures to measure on after epochs; absent: none. */
   readonly testBatches?: (() => AsyncIterable<B>) | undefined;
@@ -74,6 +55,7 @@ export class ClassifyTask<B extends LabelledBatch> implements TrainingTask<B> {
   readonly average: WeightAverage | undefined;
   readonly evaluate?: (epoch: number, stopped: () => boolean) => Promise<TestNumbers | undefined>;
   readonly #options: ClassifyOptions<B>;
+  #scores: Scores | undefined;
 
   constructor(options: ClassifyOptions<B>) {
     this.model = options.model;
@@ -83,6 +65,11 @@ export class ClassifyTask<B extends LabelledBatch> implements TrainingTask<B> {
     if (testBatches !== undefined) {
       this.evaluate = (_epoch, stopped) => this.#measure(testBatches, stopped);
     }
+  }
+
+  /** What the last evaluation of the weights found. */
+  get scores(): Scores | undefined {
+    return this.#scores;
   }
 
   batches(epoch: number, first: number): AsyncIterable<B> {
@@ -146,9 +133,16 @@ export class ClassifyTask<B extends LabelledBatch> implements TrainingTask<B> {
     const { view, classes, dtype, average } = this.#options;
     const score = (): Promise<Scores | undefined> =>
       scoreBatches({ batches: testBatches(), view, classes, dtype, stopped });
-    const numbers = (await score())?.numbers();
+    this.#scores = await score();
+    const numbers = this.#scores?.numbers();
     if (numbers === undefined || average === undefined) return numbers;
-    const averaged = (await average.within(score))?.numbers();
+    average.swap();
+    let averaged: TestNumbers | undefined;
+    try {
+      averaged = (await score())?.numbers();
+    } finally {
+      average.swap();
+    }
     if (averaged === undefined) return undefined;
     const named = Object.entries(averaged).map(([name, value]) => [`ema_${name}`, value]);
     return { ...numbers, ...(Object.fromEntries(named) as Record<string, number>) };

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import type { JsonObject } from '../checkpoint/checkpoint-state.js';
 import { bestTag, saveCheckpoint } from '../checkpoint/run-folder.js';
 import { UserError } from '../errors.js';
@@ -158,7 +157,9 @@ class TrainingRun<B extends TrainingBatch> {
     withTensors(`${folder}/${optimizerFileName}`, (entries) => {
       this.#task.loadOptimizerState(entries, globalStep);
     });
-    this.#task.average?.load(join(folder, averageFileName));
+    const { average } = this.#task;
+    if (average !== undefined)
+      withTensors(`${folder}/${averageFileName}`, (entries) => average.load(entries));
     this.#globalStep = globalStep;
     this.#lastSaved = { folder, step: globalStep };
     this.#maxAccuracy = Number(state['max_accuracy'] ?? Number.NEGATIVE_INFINITY);

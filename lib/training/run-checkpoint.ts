@@ -68,10 +68,11 @@ const copied = /^alignment_encoder\./;
 
 /**
  * Loads a model's weights from a checkpoint's folder.
+ * @param name of the file that holds them; the running average has one of its own
  * @throws UserError where they are another model's
  */
-export function loadModel(folder: string, model: Module): void {
-  const path = join(folder, modelFileName);
+export function loadModel(folder: string, model: Module, name: string = modelFileName): void {
+  const path = join(folder, name);
   const wrong = (why: string): UserError =>
     new UserError(
       `${path} is of another model: ${why}; give the model flags it was trained with, or another checkpoint`,

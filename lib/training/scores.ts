@@ -1,5 +1,4 @@
 import { UserError } from '../errors.js';
-import type { TestNumbers } from './training-task.js';
 
 /** What a classifier's logits say of labelled pictures, added up batch by batch. */
 export class Scores {
@@ -55,7 +54,7 @@ export class Scores {
   }
 
   /** Mean cross-entropy, and the share of pictures whose class is the first, or among the first five [%]. */
-  numbers(): TestNumbers {
+  numbers(): { loss: number; acc1: number; acc5: number } {
     const share = (count: number): number => (100 * count) / this.#count;
     return { loss: this.#loss / this.#count, acc1: share(this.#first), acc5: share(this.#five) };
   }

@@ -49,12 +49,9 @@ export interface TrainingTask<B extends TrainingBatch> {
 /** Weights that a checkpoint holds in a file of their own. */
 export interface SavedWeights {
   stateDict(): Map<string, Tensor>;
-  /** @throws UserError where they are another model's */
-  load(path: string): void;
+  /** @throws Error where one is missing or of another shape */
+  load(entries: ReadonlyMap<string, StateEntry>): void;
 }
 
 /** What an evaluation finds: `loss`, `acc1` [%], `acc5` [%], … */
-export interface TestNumbers {
-  readonly acc1: number;
-  readonly [name: string]: number;
-}
+export type TestNumbers = Readonly<Record<string, number> & { acc1: number }>;

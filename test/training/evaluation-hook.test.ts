@@ -11,7 +11,6 @@ import { withTape } from '../../lib/tensor/tape.js';
 import { Tensor } from '../../lib/tensor/tensor.js';
 import { type LoopOptions, runTraining } from '../../lib/training/loop.js';
 import { loadAdamw } from '../../lib/training/pretrain.js';
-import { withTensors } from '../../lib/training/run-checkpoint.js';
 import type { TestNumbers, TrainingTask } from '../../lib/training/training-task.js';
 import { temporaryFolder } from '../logging/temp-folder.js';
 
@@ -64,7 +63,7 @@ async function run({ outputDir, measure, options }: Run): Promise<string> {
     loadOptimizerState: (entries, steps) => loadAdamw(optimizer, entries, steps),
     average: {
       stateDict: () => average.stateDict(),
-      load: (path) => withTensors(path, (entries) => void average.loadStateDict(entries)),
+      load: (entries) => void average.loadStateDict(new Map(entries)),
     },
     ...(measure === undefined
       ? {}
