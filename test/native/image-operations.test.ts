@@ -121,7 +121,7 @@ describe('operations on a resized picture', () => {
     [{ kind: 'posterize', value: 9 }, /posterize 9; give a whole number, 0 to 8/],
     [{ kind: 'solarize', value: 0.5 }, /solarize 0.5/],
     [{ kind: 'solarizeAdd', value: -1 }, /solarizeAdd -1/],
-    [{ kind: 'sharpness', value: Number.NaN }, /finite/],
+    [{ kind: 'sharpness', value: Number.NaN }, /a value of nan; give a number of -1e6 to 1e6/],
     [{ kind: 'rotate', value: 3, filter: 'lanczos', fill: [0, 0, 0] }, /no filter 'lanczos'/],
     [{ kind: 'rotate', value: 3, filter: 'bicubic', fill: [0, 0] }, /fill has 2 numbers, not 3/],
     [{ kind: 'rotate', value: 3, filter: 'bicubic', fill: [0, 0, 256] }, /three numbers of 0 to 255/],
