@@ -183,6 +183,7 @@ export function softTargets(
   const off = smoothing / classes;
   const targets = new Float32Array(labels.length * classes).fill(off);
   for (const [i, label] of labels.entries()) {
+    if (!(label >= 0 && label < classes)) throw new RangeError(`label ${label} of ${classes} classes`);
     const share = mix === undefined ? 1 : mix.lambda[i]!;
     const own = i * classes + label;
     const other = mix === undefined ? own : i * classes + labels[mix.partner[i]!]!;

@@ -22,13 +22,36 @@ struct Rectangle {
         right(std::clamp<int64_t>(int64_t{box[1]} + box[3], left, width)) {}
 };
 
-// Standard normal (Box and Muller's transform of one draw).
-double normal(const Philox& draw, uint64_t index) {
-  const auto words = draw(index);
-  const double u = (static_cast<double>(words[0]) + 0.5) * 0x1p-32;
-  const double v = static_cast<double>(words[1]) * 0x1p-32;
-  return std::sqrt(-2 * std::log(u)) * std::cos(2 * std::numbers::pi * v);
-}
+// Standard normal numbers by index, four a draw (two of Box and Muller's pairs).
+class Normals {
+ public:
+  // Those of index first + e.
+  Normals(const Philox& draw, uint64_t first) : draw_(draw), first_(first / kDraw) {}
+  float operator()(int64_t e) {
+    const int64_t block = e / kDraw;
+    if (block != block_) fill(block);
+    return values_[e % kDraw];
+  }
+
+ private:
+  static constexpr int64_t kDraw = 4;
+  void fill(int64_t block) {
+    const auto words = draw_(first_ + static_cast<uint64_t>(block));
+    for (int pair = 0; pair < 2; ++pair) {
+      const float u = (static_cast<float>(words[2 * pair]) + 0.5f) * 0x1p-32f;
+      const float angle = static_cast<float>(words[2 * pair + 1]) * (0x1p-31f * std::numbers::pi_v<float>);
+      const float radius = std::sqrt(-2 * std::log(u));
+      values_[2 * pair] = radius * std::cos(angle);
+      values_[2 * pair + 1] = radius * std::sin(angle);
+    }
+    block_ = block;
+  }
+
+  const Philox& draw_;
+  uint64_t first_;
+  int64_t block_ = -1;
+  float values_[kDraw];
+};
 
 }  // namespace
 
@@ -42,7 +65,8 @@ void erase_boxes_forward(const TensorView& images, const TensorView& boxes, cons
     for (int64_t b = 0; b < images.shape[0]; ++b) {
       const uint64_t first = static_cast<uint64_t>(static_cast<uint32_t>(ids.data<int32_t>()[b])) << 32;
       T* image = images.data<T>() + b * channels * height * width;
-      const auto value = [&](int64_t e) { return store<T>(static_cast<Acc<T>>(normal(draw, first + e))); };
+      Normals normals(draw, first);
+      const auto value = [&](int64_t e) { return store<T>(static_cast<Acc<T>>(normals(e))); };
       for (int64_t k = 0; k < count; ++k) {
         const Rectangle r(boxes.data<int32_t>() + (b * count + k) * 4, height, width);
         for (int64_t c = 0; c < channels; ++c) {

@@ -54,29 +54,34 @@ struct Neighbours {
   }
 };
 
+// Between neighbours of a row or a column. Translation and shear leave one of the two directions on whole
+// pixels, t = 0, where both polynomials are their first pixel exactly: the others need not be looked at.
+
 Four bilinear_at(const Neighbours& in, double x, double y) {
   const int left = static_cast<int>(std::floor(x));
   const int top = static_cast<int>(std::floor(y));
-  const double dx = x - left;
+  const double dx = x - left, dy = y - top;
   const ptrdiff_t a = in.column(left), b = in.column(left + 1);
-  const uint8_t* upper = in.row(top);
-  const uint8_t* lower = in.row(top + 1);
-  return linear(linear(load(upper + a), load(upper + b), dx), linear(load(lower + a), load(lower + b), dx),
-                y - top);
+  const auto across = [&](const uint8_t* row) {
+    return dx == 0.0 ? load(row + a) : linear(load(row + a), load(row + b), dx);
+  };
+  const Four upper = across(in.row(top));
+  return dy == 0.0 ? upper : linear(upper, across(in.row(top + 1)), dy);
 }
 
 Four bicubic_at(const Neighbours& in, double x, double y) {
   const int left = static_cast<int>(std::floor(x));
   const int top = static_cast<int>(std::floor(y));
-  const double dx = x - left;
+  const double dx = x - left, dy = y - top;
   const ptrdiff_t a = in.column(left - 1), b = in.column(left), c = in.column(left + 1),
                   d = in.column(left + 2);
-  Four lines[4];
-  for (int k = 0; k < 4; ++k) {
-    const uint8_t* row = in.row(top - 1 + k);
-    lines[k] = cubic(load(row + a), load(row + b), load(row + c), load(row + d), dx);
-  }
-  return cubic(lines[0], lines[1], lines[2], lines[3], y - top);
+  const auto across = [&](int line) {
+    const uint8_t* row = in.row(line);
+    if (dx == 0.0) return load(row + b);
+    return cubic(load(row + a), load(row + b), load(row + c), load(row + d), dx);
+  };
+  if (dy == 0.0) return across(top);
+  return cubic(across(top - 1), across(top), across(top + 1), across(top + 2), dy);
 }
 
 void set(uint8_t* pixel, const Colour& colour) {

@@ -11,6 +11,7 @@
 
 #include "core/error.h"
 #include "image/jpeg.h"
+#include "image/packing.h"
 
 namespace cae::image {
 namespace {
@@ -59,37 +60,10 @@ class File {
   int descriptor_;
 };
 
-Picture unpack(const PixelSource& source, const Box& box, Buffer& memory) {
-  const Picture picture = make_picture(memory, {box.height, box.width});
-  for (int y = 0; y < box.height; ++y) {
-    const uint8_t* from =
-        source.rgb + 3 * (static_cast<ptrdiff_t>(box.top + y) * source.size.width + box.left);
-    uint8_t* to = picture.row(y);
-    for (int x = 0; x < box.width; ++x, from += 3, to += 4) {
-      to[0] = from[0];
-      to[1] = from[1];
-      to[2] = from[2];
-      to[3] = 255;
-    }
-  }
-  return picture;
-}
-
-void pack(const Picture& picture, uint8_t* to) {
-  for (int y = 0; y < picture.size.height; ++y) {
-    const uint8_t* from = picture.row(y);
-    for (int x = 0; x < picture.size.width; ++x, from += 4, to += 3) {
-      to[0] = from[0];
-      to[1] = from[1];
-      to[2] = from[2];
-    }
-  }
-}
-
 // The operations on a view that was written already.
 void change(const View& view, const std::vector<Operation>& operations, Workspace& workspace) {
-  const Size size{view.size, view.size};
-  const Picture picture = unpack({view.out, size}, {0, 0, view.size, view.size}, workspace.view);
+  const Picture picture =
+      unpack(view.out, 3 * static_cast<ptrdiff_t>(view.size), {0, 0, view.size, view.size}, workspace.view);
   pack(apply(picture, operations, workspace.view, workspace.other_view), view.out);
 }
 
@@ -140,7 +114,10 @@ void process(const Job& job, Size size, Decode&& decode, Workspace& workspace, R
 
 void read(const Job& job, Workspace& workspace, Report& report) {
   if (const auto* pixels = std::get_if<PixelSource>(&job.source)) {
-    const auto decode = [&](const Box& box, Buffer& memory) { return unpack(*pixels, box, memory); };
+    const ptrdiff_t stride = 3 * static_cast<ptrdiff_t>(pixels->size.width);
+    const auto decode = [&](const Box& box, Buffer& memory) {
+      return unpack(pixels->rgb, stride, box, memory);
+    };
     return process(job, pixels->size, decode, workspace, report);
   }
   const Bytes file = File(std::get<std::string>(job.source)).read_all(workspace.file);

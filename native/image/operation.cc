@@ -100,7 +100,9 @@ void check_operation(const Operation& operation) {
     check(v >= 0 && v <= most && v == std::floor(v), "imageOperation", name, " ", v,
           "; give a whole number, 0 to ", most);
   };
-  check(std::isfinite(operation.value), "imageOperation", "the value must be a finite number");
+  // Far beyond what a picture shows anything of, and within what coordinates can hold.
+  check(std::fabs(operation.value) <= 1e6, "imageOperation", "a value of ", operation.value,
+        "; give a number of -1e6 to 1e6");
   switch (operation.kind) {
     case posterize:
       return whole_up_to("posterize", 8);

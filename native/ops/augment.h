@@ -14,8 +14,10 @@ namespace ops {
 // Fills boxes of normalised images [B,C,H,W], in place. boxes i32 [B,K,4]: top, left, height, width, in
 // pixels; one of no area, or beyond the picture in that part, fills nothing there; a later one covers an
 // earlier. fill 0: zeros; 1: one standard normal colour a box; 2: a standard normal value for each pixel and
-// channel. Noise of element e of image b is a Philox draw of (seed, stream, step, ids[b]·2^32 + e), ids i32
-// [B]: it does not depend on the batch that an image is in.
+// channel. Noise of element e of image b (or of channel c of box k: e = k·C + c) is part e mod 4 of the
+// Philox draw (seed, stream, step, (ids[b]·2^32 + e)/4): words u, v of its first or second half give √(−2 ln
+// (u + ½)/2^32) times cos (even e) or sin (odd e) of 2πv/2^32. ids i32 [B]: noise does not depend on the
+// batch that an image is in.
 void erase_boxes(const Tensor& images, const Tensor& boxes, const Tensor& ids, int64_t fill, double seed,
                  int64_t stream, int64_t step);
 
