@@ -104,9 +104,9 @@ function runStateOf(value: PickleValue | undefined): CheckpointState | undefined
   if (typeof value !== 'string') return undefined;
   try {
     const { globalStep, epoch, state } = JSON.parse(value) as CheckpointState;
-    return Number.isSafeInteger(globalStep) && Number.isSafeInteger(epoch) && typeof state === 'object'
-      ? { globalStep, epoch, state }
-      : undefined;
+    const isCount = (count: unknown): boolean => Number.isSafeInteger(count) && (count as number) >= 0;
+    const whole = isCount(globalStep) && isCount(epoch) && typeof state === 'object' && state !== null;
+    return whole ? { globalStep, epoch, state } : undefined;
   } catch {
     return undefined;
   }
