@@ -89,6 +89,16 @@ export interface NativeAddon {
     heads: number,
     scale: number,
   ): Handle;
+  biasedSelfAttention(qkv: Handle, bias: Handle, heads: number, scale: number): [Handle, Handle];
+  biasedSelfAttentionBackward(
+    dout: Handle,
+    qkv: Handle,
+    bias: Handle,
+    out: Handle,
+    logSum: Handle,
+    heads: number,
+    scale: number,
+  ): [Handle, Handle];
   crossAttention(q: Handle, k: Handle, v: Handle, heads: number, scale: number): [Handle, Handle];
   crossAttentionBackward(
     dout: Handle,
@@ -100,6 +110,20 @@ export interface NativeAddon {
     heads: number,
     scale: number,
   ): [Handle, Handle, Handle];
+  // position bias
+  positionBias(table: Handle, index: Handle): Handle;
+  positionBiasBackward(dy: Handle, index: Handle, dtable: Handle, accumulate: boolean): void;
+  // batch norm
+  batchNorm(
+    x: Handle,
+    runningMean: Handle,
+    runningVariance: Handle,
+    batches: Handle,
+    momentum: number,
+    eps: number,
+    training: boolean,
+  ): [Handle, Handle, Handle];
+  batchNormBackward(dy: Handle, x: Handle, mean: Handle, rstd: Handle, training: boolean): Handle;
   // pointwise
   gelu(x: Handle, bias: Optional<Handle>): Handle;
   geluBackward(
@@ -159,6 +183,8 @@ export interface NativeAddon {
   repeatToken(token: Handle, batch: number, count: number, dtype: Dtype): Handle;
   repeatTokenBackward(dy: Handle, dtoken: Handle, accumulate: boolean): void;
   concatTokens(a: Handle, b: Handle): Handle;
+  meanTokens(x: Handle, start: number): Handle;
+  meanTokensBackward(dy: Handle, start: number, total: number): Handle;
   sliceTokens(x: Handle, start: number, count: number): Handle;
   sliceTokensBackward(dy: Handle, start: number, total: number): Handle;
   // loss
@@ -167,6 +193,10 @@ export interface NativeAddon {
   mseBackward(dloss: Handle, x: Handle, target: Handle): Handle;
   smoothL1(x: Handle, target: Handle): [Handle, Handle];
   klToUniform(logits: Handle, factor: number): [Handle, Handle];
+  // class loss
+  softCrossEntropy(logits: Handle, targets: Handle): [Handle, Handle];
+  smoothCrossEntropy(logits: Handle, labels: Handle, smoothing: number): [Handle, Handle];
+  labelRanks(logits: Handle, labels: Handle): Handle;
   // conv
   conv2d(
     x: Handle,
@@ -231,4 +261,33 @@ export interface NativeAddon {
     clip: number,
     gradientScale: number,
   ): void;
+  // momentum
+  sgd(
+    parameters: Handle[],
+    gradients: Handle[],
+    buffers: Handle[],
+    copies: Handle[],
+    rates: number[],
+    decays: number[],
+    norm: Handle,
+    momentum: number,
+    nesterov: boolean,
+    clip: number,
+    gradientScale: number,
+  ): void;
+  lars(
+    parameters: Handle[],
+    gradients: Handle[],
+    buffers: Handle[],
+    copies: Handle[],
+    rates: number[],
+    decays: number[],
+    scaled: boolean[],
+    norm: Handle,
+    momentum: number,
+    trust: number,
+    clip: number,
+    gradientScale: number,
+  ): void;
+  movingAverage(averages: Handle[], values: Handle[], decay: number): void;
 }
