@@ -26,6 +26,10 @@ const commands: Readonly<Record<string, { summary: string; load(): Promise<Comma
     summary: 'turn checkpoints into .pth, .safetensors or a run folder, and back',
     load: () => import('./convert.js'),
   },
+  export: {
+    summary: "write an encoder or classifier in another program's format: ONNX",
+    load: () => import('./export.js'),
+  },
   parity: {
     summary: 'compare computations with golden numbers of the reference',
     load: () => import('./parity.js'),
