@@ -44,6 +44,10 @@ const commands: Readonly<Record<string, { summary: string; load(): Promise<Comma
     summary: 'classify by the nearest neighbours among an encoder’s features',
     load: () => import('./knn.js'),
   },
+  export: {
+    summary: "write an encoder or classifier in another program's format: ONNX",
+    load: () => import('./export.js'),
+  },
   parity: {
     summary: 'compare computations with golden numbers of the reference',
     load: () => import('./parity.js'),

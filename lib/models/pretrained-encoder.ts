@@ -1,6 +1,6 @@
 import { toFloat32, toFloat64, toInt32 } from '../checkpoint/dtype.js';
 import type { FileTensor } from '../checkpoint/stored-tensor.js';
-import { openWeights } from '../checkpoint/weights-file.js';
+import { openWeights, type Weights } from '../checkpoint/weights-file.js';
 import { UserError } from '../errors.js';
 import type { StateEntry } from '../nn/module.js';
 
@@ -49,6 +49,11 @@ export async function loadPretrainedEncoder(
   modelKey?: string,
 ): Promise<Map<string, StateEntry>> {
   using weights = await openWeights(path, modelKey);
+  return encoderEntries(weights);
+}
+
+/** The same, of a checkpoint that is open: values are read at once. @throws UserError where it holds no encoder */
+export function encoderEntries(weights: Weights): Map<string, StateEntry> {
   const tensors = encoderTensors(weights.tensors);
   if (!tensors.has('patch_embed.proj.weight')) {
     const names = [...tensors.keys()].slice(0, 4).join(', ');

@@ -1,4 +1,7 @@
+import { runStateKey } from '../checkpoint/export-checkpoint.js';
 import type { Shaped } from '../checkpoint/load-report.js';
+import { PickledObject } from '../checkpoint/pickle-values.js';
+import type { Weights } from '../checkpoint/weights-file.js';
 import { UserError } from '../errors.js';
 import { type CaeConfig, checkConfig } from './cae-config.js';
 import { modelConfig, modelNames } from './registry.js';
@@ -95,4 +98,62 @@ function headsOf(
     }
   }
   return { numHeads: numHeads as number, decoderNumHeads: decoderNumHeads as number };
+}
+
+/** What a checkpoint says of its encoder beside the weights; what it does not say is absent. */
+export interface EncoderFacts {
+  readonly numHeads?: number;
+  readonly imageSize?: number;
+  /** Whether pictures were normalised by ImageNet's mean and deviation, not 0.5. */
+  readonly imagenetNormalization?: boolean;
+  readonly useMeanPooling?: boolean;
+}
+
+/** Facts out of a run's state, also where that was written into a PyTorch file, and out of the reference's args. */
+export function encoderFacts({ run, tree }: Pick<Weights, 'run' | 'tree'>): EncoderFacts {
+  const model = run?.state['model'] ?? embeddedModel(tree);
+  if (isObject(model) && isObject(model['config'])) {
+    const { config } = model;
+    const facts: Record<string, number | boolean> = {
+      imagenetNormalization: model['imagenetNormalization'] === true || model['normalization'] === 'imagenet',
+      useMeanPooling: config['useMeanPooling'] === true,
+    };
+    for (const name of ['numHeads', 'imageSize']) {
+      const value = config[name];
+      if (typeof value === 'number') facts[name] = value;
+    }
+    return facts;
+  }
+  const args = tree instanceof Map ? tree.get('args') : undefined;
+  const named =
+    args instanceof PickledObject
+      ? args.attribute('model')
+      : args instanceof Map
+        ? args.get('model')
+        : undefined;
+  const known = modelNames().find((name) => name === named);
+  return known === undefined ? {} : { numHeads: modelConfig(known).numHeads };
+}
+
+/** The model in the state of a run that was written into a PyTorch file. */
+function embeddedModel(tree: Weights['tree']): unknown {
+  const text = tree instanceof Map ? tree.get(runStateKey) : undefined;
+  if (typeof text !== 'string') return undefined;
+  try {
+    const saved: unknown = JSON.parse(text);
+    return isObject(saved) && isObject(saved['state']) ? saved['state']['model'] : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** The number of heads of the published model of that width, or undefined. */
+export function publishedHeads(width: number): number | undefined {
+  return modelNames()
+    .map((name) => modelConfig(name))
+    .find((config) => config.embedDim === width)?.numHeads;
 }

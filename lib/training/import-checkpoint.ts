@@ -7,6 +7,7 @@ import { isCae, withoutAlignmentEncoder } from '../checkpoint/reference-names.js
 import { importOptimizer } from '../checkpoint/reference-optimizer.js';
 import { type CheckpointFile, saveCheckpoint } from '../checkpoint/run-folder.js';
 import type { StoredTensor } from '../checkpoint/stored-tensor.js';
+import { shareAlignmentEncoder } from '../checkpoint/tensor-aliases.js';
 import type { Weights } from '../checkpoint/weights-file.js';
 import { UserError } from '../errors.js';
 import { gridSize } from '../models/cae-config.js';
@@ -59,11 +60,25 @@ export async function importCheckpoint(
   const files = [tensorsFile(modelFileName, tensors)];
   if (optimizer !== undefined) files.push(tensorsFile(optimizerFileName, optimizer.tensors));
   const folder = await saveCheckpoint({ ...placeOf(out, source, state.epoch), ...state, files });
-  const notes =
-    optimizer === undefined
-      ? [`${basename(source)} has no optimizer: training cannot go on from ${folder}`]
-      : [];
+  const notes: string[] = [];
+  if (optimizer === undefined) {
+    notes.push(`${basename(source)} has no optimizer: training cannot go on from ${folder}`);
+  }
+  if (await hasOwnAlignmentEncoder(weights.tensors)) {
+    notes.push(
+      'its alignment_encoder differs from its encoder and is left out: here it is the encoder itself',
+    );
+  }
   return { folder, notes };
+}
+
+/** Whether the alignment encoder holds other values than the encoder: before its first step the reference's does. */
+async function hasOwnAlignmentEncoder(tensors: ReadonlyMap<string, StoredTensor>): Promise<boolean> {
+  const shared = await shareAlignmentEncoder(tensors);
+  return [...shared].some(
+    ([name, tensor]) =>
+      name.startsWith('alignment_encoder.') && tensor !== shared.get(name.slice('alignment_'.length)),
+  );
 }
 
 function tensorsFile(name: string, tensors: ReadonlyMap<string, StoredTensor>): CheckpointFile {
@@ -89,9 +104,9 @@ function runStateOf(value: PickleValue | undefined): CheckpointState | undefined
   if (typeof value !== 'string') return undefined;
   try {
     const { globalStep, epoch, state } = JSON.parse(value) as CheckpointState;
-    return Number.isSafeInteger(globalStep) && Number.isSafeInteger(epoch) && typeof state === 'object'
-      ? { globalStep, epoch, state }
-      : undefined;
+    const isCount = (count: unknown): boolean => Number.isSafeInteger(count) && (count as number) >= 0;
+    const whole = isCount(globalStep) && isCount(epoch) && typeof state === 'object' && state !== null;
+    return whole ? { globalStep, epoch, state } : undefined;
   } catch {
     return undefined;
   }

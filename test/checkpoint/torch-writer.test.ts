@@ -50,7 +50,7 @@ describe('pickles written', () => {
   });
 
   test('floats and tuples keep their kind', () => {
-    expect(writePickle(new PickleFloat(1), 'x').subarray(2, 5)).toEqual(bytesOf('G', 0x3f, 0xf0));
+    expect([...writePickle(new PickleFloat(1), 'x').subarray(2, 5)]).toEqual([...bytesOf('G', 0x3f, 0xf0)]);
     expect(Buffer.from(writePickle(new PickleTuple([1, 2]), 'x')).toString('latin1')).toBe(
       '\x80\x02K\x01K\x02\x86q\x00.',
     );
