@@ -168,7 +168,7 @@ export async function scoreBatches<B extends LabelledBatch>(
   const { batches, view, classes, dtype, stopped, onProgress } = options;
   const scores = new Scores(classes);
   const pass: Pass = { dtype, dropPath: null };
-  for await (const { batch, data } of outputs(batches, (one: B) => scope(() => view.test(one, pass)))) {
+  for await (const { batch, data } of outputs(batches, (one: B) => view.test(one, pass))) {
     scores.add(data, batch.labels);
     onProgress?.(scores.count);
     if (stopped?.() === true) return undefined;

@@ -1,3 +1,4 @@
+import { keep, scope } from '../tensor/scope.js';
 import { noGrad } from '../tensor/tape.js';
 import { type NumberArray, readAll, type Tensor } from '../tensor/tensor.js';
 import type { TrainingBatch } from './training-task.js';
@@ -21,7 +22,7 @@ const ahead = 2;
 /**
  * Runs a forward pass without gradient over batches and hands their outputs over in order, each read while the next
  * one computes.
- * @param forward its tensor passes to this function
+ * @param forward runs in a scope of its own; the tensor it gives passes to this function
  */
 export async function* outputs<B extends TrainingBatch>(
   batches: AsyncIterable<B>,
@@ -38,7 +39,7 @@ export async function* outputs<B extends TrainingBatch>(
   try {
     for await (const batch of batches) {
       try {
-        const tensor = noGrad(() => forward(batch));
+        const tensor = keep(noGrad(() => scope(() => forward(batch))));
         const values = readAll([tensor]);
         // Reported by the `settle` that comes to it, or not at all where the caller stops before.
         values.catch(() => undefined);
