@@ -32,21 +32,19 @@ export function classifierConfigOf(
   });
 }
 
-/** The classifier with the checkpoint's encoder, or with random weights, and a new head. */
+/** The classifier with the checkpoint's encoder, or with random weights, and a new head; and notes to print about it. */
 export function loadedClassifier(
   task: ClassifierTask,
   config: VitConfig,
   flags: Pick<ClassifyFlags, 'seed' | 'random' | 'model_prefix'>,
   checkpoint: OpenCheckpoint,
-): TrainableClassifier {
+): { model: TrainableClassifier; notes: string[] } {
   const model = createClassifier(task, config);
   model.initialize(flags.seed);
   if (flags.random || checkpoint.path === undefined) {
-    process.stderr.write('the encoder starts from random weights\n');
-  } else {
-    loadInto(model, checkpoint, flags.model_prefix);
+    return { model, notes: ['the encoder starts from random weights'] };
   }
-  return model;
+  return { model, notes: loadInto(model, checkpoint, flags.model_prefix) };
 }
 
 /** The optimizer of the flags over what the model trains, and the least factor on its learning rate. */

@@ -73,12 +73,12 @@ export function checkClassifyFlags(task: ClassifierTask, flags: ClassifyFlags): 
     !(flags.cache_features && task === 'finetune'),
     '--cache_features: fine-tuning changes the encoder with every step; it is for the probes',
   );
-  const augmented =
-    flags.mixup > 0 ||
-    flags.cutmix > 0 ||
-    flags.cutmix_minmax.length > 0 ||
-    flags.reprob > 0 ||
-    policyOf(flags) !== '';
+  const mixes = flags.mixup > 0 || flags.cutmix > 0 || flags.cutmix_minmax.length > 0;
+  wants(
+    !mixes || flags.batch_size % 2 === 0,
+    `--batch_size ${flags.batch_size} with --mixup or --cutmix: pictures are mixed in pairs; give an even number`,
+  );
+  const augmented = mixes || flags.reprob > 0 || policyOf(flags) !== '';
   wants(
     !(flags.cache_features && (augmented || (task === 'attentive' && flags.color_jitter > 0))),
     '--cache_features sees each picture as evaluation does: leave out --mixup, --cutmix, --reprob, --aa, --color_jitter',

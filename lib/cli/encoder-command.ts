@@ -60,7 +60,7 @@ export async function openEncoder(flags: FeatureFlags): Promise<OpenEncoder> {
   const model = finetuned ? new VisionTransformer(config) : new FeatureEncoder(config);
   model.initialize(flags.seed);
   if (flags.random) process.stderr.write('the encoder has random weights\n');
-  else loadInto(model, checkpoint);
+  else process.stderr.write(`${loadInto(model, checkpoint).join('\n')}\n`);
   const normalization = normalizationOf(flags, saved, 'imagenet');
   const cropPct = flags.crop_pct ?? saved.cropPct ?? defaultCropPct(config.imageSize);
   const input = new ClassificationInput({

@@ -78,10 +78,10 @@ export function checkpointEntries({ weights }: OpenCheckpoint, prefix = ''): Map
 }
 
 /**
- * Loads what fits of a checkpoint into a model, and says on standard error what did not.
+ * Loads what fits of a checkpoint into a model. @returns lines that say what did, and what did not
  * @throws UserError where it is of another model (naming tensors and shapes), or holds nothing of the encoder
  */
-export function loadInto(model: VitEncoder, checkpoint: OpenCheckpoint, prefix = ''): void {
+export function loadInto(model: VitEncoder, checkpoint: OpenCheckpoint, prefix = ''): string[] {
   const source = checkpoint.weights?.source ?? '';
   const { matched, missing, unexpected, resized } = loadEncoder(
     model,
@@ -91,5 +91,5 @@ export function loadInto(model: VitEncoder, checkpoint: OpenCheckpoint, prefix =
   const report = { matched, missing, leftOver: unexpected, mismatched: [] };
   const lines = reportLines(source, report);
   if (resized.length > 0) lines.push(`  resized to this grid: ${resized.length} relative position tables`);
-  process.stderr.write(`${lines.join('\n')}\n`);
+  return lines;
 }

@@ -1,5 +1,6 @@
 import type { JsonObject } from '../checkpoint/checkpoint-state.js';
 import { defaultCropPct } from '../data/classification-loader.js';
+import { BatchSampler } from '../data/sampler.js';
 import type { ClassifierTask } from '../models/saved-classifier.js';
 import { native } from '../native/addon.js';
 import { WeightAverage } from '../optim/ema.js';
@@ -50,16 +51,26 @@ export async function trainClassifier(task: ClassifierTask, flags: ClassifyFlags
     normalization: normalizationOf({ normalization: flags.normalization ?? told }, saved, fallback),
     cropPct: flags.crop_pct ?? defaultCropPct(config.imageSize),
   };
-  const model = loadedClassifier(task, config, flags, checkpoint);
-  checkpoint[Symbol.dispose]();
+  const { model, notes } = loadedClassifier(task, config, flags, checkpoint);
+  const say = (): void => void process.stderr.write(`${notes.join('\n')}\n`);
   if (flags.cache_features && !flags.eval) {
+    checkBatch(pictures, data.train.length);
+    say();
     using source = await cachedSource(pictures, model);
     await train(pictures, model, source);
   } else {
     using source = pictureSource(pictures, model);
+    stepsOf(pictures, source.batchesPerEpoch);
+    say();
     if (flags.eval) await evaluateOnly(pictures, model, source);
     else await train(pictures, model, source);
   }
+}
+
+/** @throws UserError for a step of more pictures than there are, before their features are computed */
+function checkBatch(pictures: PictureOptions, length: number): void {
+  const { batch_size: batchSize, seed } = pictures.flags;
+  stepsOf(pictures, new BatchSampler({ length, batchSize, seed }).batchesPerEpoch);
 }
 
 /** Steps of an epoch. @throws UserError where there is none */

@@ -15,7 +15,7 @@ from torch_vit import Classifier, soft_cross_entropy
 
 def main(path: str) -> int:
     with safe_open(path, framework="pt") as file:
-        config = json.loads(file.metadata()["config"])
+        config = json.loads(file.metadata()["config"])["model"]
         tensors = {name: file.get_tensor(name) for name in file.keys()}
     sizes = CaeConfig(
         img_size=config["img_size"],
@@ -23,8 +23,8 @@ def main(path: str) -> int:
         embed_dim=config["embed_dim"],
         depth=config["depth"],
         num_heads=config["num_heads"],
-        mlp_ratio=config.get("mlp_ratio", 4),
-        layer_scale_init_value=config.get("init_values", config.get("layer_scale_init_value", 0.1)),
+        mlp_ratio=config["mlp_ratio"],
+        layer_scale_init_value=config["layer_scale_init_value"],
     )
     parameters = {name[6:]: value for name, value in tensors.items() if name.startswith("param.")}
     model = Classifier(sizes, parameters["head.weight"].shape[0])
@@ -34,7 +34,7 @@ def main(path: str) -> int:
         print(f"names differ: {wrong}")
         return 1
     logits = model(tensors["input.images"])
-    loss = soft_cross_entropy(logits, tensors["input.targets"])
+    loss = soft_cross_entropy(logits, tensors["input.soft_targets"])
     loss.backward()
     worst = 0.0
     pairs = {"logits": logits, "loss": loss}
