@@ -3,7 +3,7 @@ import { PickledObject, type PickleValue } from './pickle-values.js';
 import { TorchTensor } from './torch-tensor.js';
 
 /** Keys under which training scripts keep a model's weights, in the order tried. */
-const wrapperKeys = ['model', 'state_dict', 'module'] as const;
+const wrapperKeys: readonly string[] = ['model', 'state_dict', 'module'];
 
 /** Modules nested deeper, or more parts, is no model: shared parts can make a few bytes look like millions. */
 const maxModuleDepth = 64;
@@ -18,24 +18,30 @@ export type StateDict = Map<string, TorchTensor>;
  * `module`; a pickled module in these places counts too. Entries of the dict that are no tensors are left out.
  *
  * @param source name of the file in messages
+ * @param keys where to look, in this order, in place of those three
  * @throws UserError where there are none
  */
-export function stateDictOf(tree: PickleValue, source: string): StateDict {
-  const found = findStateDict(tree, source, 0);
+export function stateDictOf(tree: PickleValue, source: string, keys = wrapperKeys): StateDict {
+  const found = findStateDict(tree, source, keys, 0);
   if (found !== undefined) return found;
   throw new UserError(
-    `${source}: holds no weights: no dict of tensors by itself or under ${wrapperKeys.join(', ')}; name a model’s checkpoint`,
+    `${source}: holds no weights: no dict of tensors by itself or under ${keys.join(', ')}; name a model’s checkpoint`,
   );
 }
 
-function findStateDict(tree: PickleValue, source: string, depth: number): StateDict | undefined {
+function findStateDict(
+  tree: PickleValue,
+  source: string,
+  keys: readonly string[],
+  depth: number,
+): StateDict | undefined {
   if (tree instanceof PickledObject) {
     return isModule(tree) ? moduleStateDict(tree, source).tensors : undefined;
   }
   if (!(tree instanceof Map) || depth > 2) return undefined;
-  for (const key of wrapperKeys) {
+  for (const key of keys) {
     const inner = tree.get(key);
-    const found = inner === undefined ? undefined : findStateDict(inner, source, depth + 1);
+    const found = inner === undefined ? undefined : findStateDict(inner, source, keys, depth + 1);
     if (found !== undefined) return found;
   }
   const tensors: StateDict = new Map();

@@ -48,7 +48,8 @@ const maxExpandedCount = 2 ** 24;
 export class TorchTensor extends PickleData {
   readonly dtype: StoredDtype;
   readonly byteLength: number;
-  private readonly count: number;
+  /** Number of elements. */
+  readonly count: number;
 
   /**
    * @param source name of the input in messages
@@ -85,6 +86,16 @@ export class TorchTensor extends PickleData {
     }
     this.count = count;
     this.byteLength = bytes;
+  }
+
+  /** The storage it lies in. */
+  get storage(): TorchStorage {
+    return this.view.storage;
+  }
+
+  /** Where in its storage it lies: two tensors of one storage are the same where these are equal. */
+  get place(): string {
+    return `${this.view.start + this.start} [${this.shape.join(', ')}] [${this.stride.join(', ')}]`;
   }
 
   /** Dense bytes in C order, little-endian, in a buffer of their own. @throws UserError where they cannot be read */

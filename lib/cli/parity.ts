@@ -5,8 +5,9 @@ import { makeFolderSync } from '../checkpoint/file-sink.js';
 import { SafetensorsFile } from '../checkpoint/safetensors-reader.js';
 import { writeSafetensors } from '../checkpoint/safetensors-writer.js';
 import { UserError } from '../errors.js';
-import { compareWithFixture, tolerances } from '../parity/compare.js';
+import { type Comparison, compareWithFixture, tolerances } from '../parity/compare.js';
 import { parityKinds } from '../parity/kinds.js';
+import { compareReferenceCheckpoint, referenceCheckpointKind } from '../parity/reference-checkpoint.js';
 import type { Computed } from '../parity/types.js';
 
 interface ParityFlags {
@@ -18,7 +19,7 @@ interface ParityFlags {
 /** Adds the command's flags and action. */
 export function register(command: Command): void {
   command
-    .argument('<fixture...>', 'safetensors files with golden numbers')
+    .argument('<fixture...>', 'safetensors files with golden numbers, or a .pth beside its own')
     .addOption(new Option('--device <name>', 'where to compute').choices(['cpu']).default('cpu'))
     .addOption(
       new Option('--precision <name>', 'numbers to compute with').choices(['fp32', 'bf16']).default('fp32'),
@@ -34,28 +35,36 @@ export function register(command: Command): void {
 
 /** @returns how many tensors are past tolerance */
 async function runFixture(path: string, { device, precision, dump }: ParityFlags): Promise<number> {
+  if (path.endsWith('.pth')) return report(path, referenceCheckpointKind, compareReferenceCheckpoint(path));
   const file = SafetensorsFile.open(path);
   try {
     const kind = file.metadata['kind'] ?? '';
+    if (kind === referenceCheckpointKind) return report(path, kind, compareReferenceCheckpoint(path));
     const load = parityKinds[kind];
     if (load === undefined) {
       throw new UserError(
-        `${path}: kind "${kind}" is not known; this build runs ${Object.keys(parityKinds).join(', ')}`,
+        `${path}: kind "${kind}" is not known; this build runs ${[...Object.keys(parityKinds), referenceCheckpointKind].join(', ')}`,
       );
     }
     const run = await load();
     const computed = await run(file, { device, dtype: precision === 'bf16' ? 'bf16' : 'f32' });
     const comparisons = compareWithFixture(file, computed, tolerances[precision]);
-    process.stdout.write(`${basename(path)} (${kind}, ${device}, ${precision})\n`);
-    for (const { name, error, passed, absolute } of comparisons) {
-      const note = absolute ? ' of the whole gradient' : '';
-      process.stdout.write(`  ${passed ? 'ok  ' : 'FAIL'} ${error.toExponential(2)}${note}  ${name}\n`);
-    }
+    const failed = report(path, `${kind}, ${device}, ${precision}`, comparisons);
     if (dump !== undefined) await dumpComputed(join(dump, basename(path)), computed, dump);
-    return comparisons.filter(({ passed }) => !passed).length;
+    return failed;
   } finally {
     file.close();
   }
+}
+
+/** Prints a line a tensor. @returns how many are past tolerance */
+function report(path: string, how: string, comparisons: readonly Comparison[]): number {
+  process.stdout.write(`${basename(path)} (${how})\n`);
+  for (const { name, error, passed, absolute } of comparisons) {
+    const note = absolute ? ' of the whole gradient' : '';
+    process.stdout.write(`  ${passed ? 'ok  ' : 'FAIL'} ${error.toExponential(2)}${note}  ${name}\n`);
+  }
+  return comparisons.filter(({ passed }) => !passed).length;
 }
 
 /** Writes computed tensors under their `expect.*` names. */

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { JsonObject } from '../checkpoint/checkpoint-state.js';
 import { ImageFolder } from '../data/image-folder.js';
 import { createPretrainLoader, type PretrainLoader } from '../data/pretrain-transform.js';
 import { parameterTable } from '../logging/parameter-table.js';
@@ -100,6 +101,7 @@ async function train(flags: PretrainFlags, config: CaeConfig, loader: PretrainLo
       tokenizerSize: flags.second_input_size,
       tokenizerType: flags.discrete_vae_type,
     },
+    args: JSON.parse(JSON.stringify(flags)) as JsonObject,
     unchanged: {
       seed,
       batch_size: batchSize,

@@ -1,5 +1,5 @@
+import { ProtobufMessage } from '../protobuf.js';
 import { maskedCrc32c } from './crc32c.js';
-import { ProtobufMessage } from './protobuf.js';
 
 /** A PNG picture and its size in pixels. */
 export interface PngImage {

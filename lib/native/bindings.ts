@@ -98,6 +98,16 @@ export interface NativeAddon {
     heads: number,
     scale: number,
   ): Handle;
+  biasedSelfAttention(qkv: Handle, bias: Handle, heads: number, scale: number): [Handle, Handle];
+  biasedSelfAttentionBackward(
+    dout: Handle,
+    qkv: Handle,
+    bias: Handle,
+    out: Handle,
+    logSum: Handle,
+    heads: number,
+    scale: number,
+  ): [Handle, Handle];
   crossAttention(q: Handle, k: Handle, v: Handle, heads: number, scale: number): [Handle, Handle];
   crossAttentionBackward(
     dout: Handle,
@@ -109,6 +119,31 @@ export interface NativeAddon {
     heads: number,
     scale: number,
   ): [Handle, Handle, Handle];
+  // augment
+  eraseBoxes(
+    images: Handle,
+    boxes: Handle,
+    ids: Handle,
+    fill: number,
+    seed: number,
+    stream: number,
+    step: number,
+  ): void;
+  mixImages(x: Handle, partner: Handle, weight: Handle, boxes: Handle): Handle;
+  // position bias
+  positionBias(table: Handle, index: Handle): Handle;
+  positionBiasBackward(dy: Handle, index: Handle, dtable: Handle, accumulate: boolean): void;
+  // batch norm
+  batchNorm(
+    x: Handle,
+    runningMean: Handle,
+    runningVariance: Handle,
+    batches: Handle,
+    momentum: number,
+    eps: number,
+    training: boolean,
+  ): [Handle, Handle, Handle];
+  batchNormBackward(dy: Handle, x: Handle, mean: Handle, rstd: Handle, training: boolean): Handle;
   // pointwise
   gelu(x: Handle, bias: Optional<Handle>): Handle;
   geluBackward(
@@ -169,6 +204,8 @@ export interface NativeAddon {
   repeatToken(token: Handle, batch: number, count: number, dtype: Dtype): Handle;
   repeatTokenBackward(dy: Handle, dtoken: Handle, accumulate: boolean): void;
   concatTokens(a: Handle, b: Handle): Handle;
+  meanTokens(x: Handle, start: number): Handle;
+  meanTokensBackward(dy: Handle, start: number, total: number): Handle;
   sliceTokens(x: Handle, start: number, count: number): Handle;
   sliceTokensBackward(dy: Handle, start: number, total: number): Handle;
   // loss
@@ -177,6 +214,10 @@ export interface NativeAddon {
   mseBackward(dloss: Handle, x: Handle, target: Handle): Handle;
   smoothL1(x: Handle, target: Handle): [Handle, Handle];
   klToUniform(logits: Handle, factor: number): [Handle, Handle];
+  // class loss
+  softCrossEntropy(logits: Handle, targets: Handle): [Handle, Handle];
+  smoothCrossEntropy(logits: Handle, labels: Handle, smoothing: number): [Handle, Handle];
+  labelRanks(logits: Handle, labels: Handle): Handle;
   // conv
   conv2d(
     x: Handle,
@@ -241,4 +282,33 @@ export interface NativeAddon {
     clip: number,
     gradientScale: number,
   ): void;
+  // momentum
+  sgd(
+    parameters: Handle[],
+    gradients: Handle[],
+    buffers: Handle[],
+    copies: Handle[],
+    rates: number[],
+    decays: number[],
+    norm: Handle,
+    momentum: number,
+    nesterov: boolean,
+    clip: number,
+    gradientScale: number,
+  ): void;
+  lars(
+    parameters: Handle[],
+    gradients: Handle[],
+    buffers: Handle[],
+    copies: Handle[],
+    rates: number[],
+    decays: number[],
+    scaled: boolean[],
+    norm: Handle,
+    momentum: number,
+    trust: number,
+    clip: number,
+    gradientScale: number,
+  ): void;
+  movingAverage(averages: Handle[], values: Handle[], decay: number): void;
 }

@@ -1,15 +1,27 @@
-import { crossAttention, selfAttention } from '../tensor/ops/attention.js';
+import { biasedSelfAttention, crossAttention, selfAttention } from '../tensor/ops/attention.js';
+import { add } from '../tensor/ops/pointwise.js';
+import { positionBias } from '../tensor/ops/position-bias.js';
 import type { Recomputed } from '../tensor/ops/recomputed.js';
 import { qkvBias } from '../tensor/ops/tokens.js';
 import type { Parameter } from '../tensor/parameter.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { Linear } from './linear.js';
 import { Module } from './module.js';
+import { relativePositions, relativePositionTensor } from './relative-position.js';
+
+/** Patches along the sides of a picture. */
+export interface Grid {
+  height: number;
+  width: number;
+}
 
 /** Multi-head self-attention with a fused projection, a query and a value bias, and no key bias. */
 export class Attention extends Module {
   readonly qBias: Parameter;
   readonly vBias: Parameter;
+  /** relative position bias of its own, for a grid of patches and a cls token */
+  readonly biasTable: Parameter | null = null;
+  readonly #biasIndex: Tensor | null = null;
   readonly qkv: Linear;
   readonly proj: Linear;
   readonly #scale: number;
@@ -17,19 +29,42 @@ export class Attention extends Module {
   constructor(
     width: number,
     private readonly heads: number,
+    window: Grid | null = null,
   ) {
     super();
     this.#scale = (width / heads) ** -0.5;
     this.qBias = this.parameter('q_bias', [width]);
     this.vBias = this.parameter('v_bias', [width]);
+    if (window !== null) {
+      const positions = relativePositions(window.height, window.width);
+      this.biasTable = this.parameter('relative_position_bias_table', [positions, heads]);
+      this.#biasIndex = this.buffer(
+        'relative_position_index',
+        relativePositionTensor(window.height, window.width),
+      );
+    }
     this.qkv = this.child('qkv', new Linear(width, 3 * width, false));
     this.proj = this.child('proj', new Linear(width, width));
   }
 
-  /** x [B, T, C] -> [B, T, C] */
-  forward(x: Tensor | Recomputed): Tensor {
+  /**
+   * x [B, T, C] -> [B, T, C]
+   * @param sharedBias f32 [heads, T, T] that other blocks add to their scores, too; its own comes on top
+   */
+  forward(x: Tensor | Recomputed, sharedBias: Tensor | null = null): Tensor {
     const qkv = this.qkv.forward(x, qkvBias(this.qBias, this.vBias));
-    return this.proj.forward(selfAttention(qkv, this.heads, this.#scale));
+    const bias = this.#bias(sharedBias);
+    const mixed =
+      bias === null
+        ? selfAttention(qkv, this.heads, this.#scale)
+        : biasedSelfAttention(qkv, bias, this.heads, this.#scale);
+    return this.proj.forward(mixed);
+  }
+
+  #bias(shared: Tensor | null): Tensor | null {
+    if (this.biasTable === null || this.#biasIndex === null) return shared;
+    const own = positionBias(this.biasTable, this.#biasIndex);
+    return shared === null ? own : add(own, shared);
   }
 }
 

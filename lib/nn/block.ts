@@ -3,7 +3,7 @@ import { type DropPathDraw, dropPath, residual } from '../tensor/ops/residual.js
 import type { Parameter } from '../tensor/parameter.js';
 import { scope } from '../tensor/scope.js';
 import type { Dtype, Tensor } from '../tensor/tensor.js';
-import { Attention, CrossAttention } from './attention.js';
+import { Attention, CrossAttention, type Grid } from './attention.js';
 import { LayerNorm } from './layer-norm.js';
 import { Mlp } from './mlp.js';
 import { Module } from './module.js';
@@ -26,6 +26,8 @@ export interface BlockOptions {
   layerScale: number;
   /** first of this block's two streams of random draws; no other block has them */
   stream: number;
+  /** grid of its own relative position bias; none by default */
+  window?: Grid | null;
 }
 
 /** Rates of stochastic depth over the blocks of a stack: linear from 0 to `rate`. */
@@ -48,18 +50,22 @@ export class Block extends Module {
     this.gamma1 = layerScale > 0 ? this.parameter('gamma_1', [width]) : null;
     this.gamma2 = layerScale > 0 ? this.parameter('gamma_2', [width]) : null;
     this.norm1 = this.child('norm1', new LayerNorm(width));
-    this.attn = this.child('attn', new Attention(width, heads));
+    this.attn = this.child('attn', new Attention(width, heads, options.window));
     this.norm2 = this.child('norm2', new LayerNorm(width));
     this.mlp = this.child('mlp', new Mlp(width, Math.trunc(width * mlpRatio)));
   }
 
-  /** x [B, T, C] -> [B, T, C]; `branch` keeps the draws of two passes through the same weights apart */
-  forward(x: Tensor, pass: Pass, branch = 0): Tensor {
+  /**
+   * x [B, T, C] -> [B, T, C]
+   * @param branch keeps the draws of two passes through the same weights apart
+   * @param sharedBias relative position bias of all blocks, f32 [heads, T, T]
+   */
+  forward(x: Tensor, pass: Pass, branch = 0, sharedBias: Tensor | null = null): Tensor {
     const { dropPath: rate, stream } = this.options;
     const keep = (half: number): Tensor | null =>
       dropPath(x.shape[0]!, rate, pass.dropPath, stream + half + branch);
     const mixed = scope(() =>
-      residual(x, this.attn.forward(this.norm1.before(x, pass.dtype)), this.gamma1, keep(0)),
+      residual(x, this.attn.forward(this.norm1.before(x, pass.dtype), sharedBias), this.gamma1, keep(0)),
     );
     return scope(() =>
       residual(mixed, this.mlp.forward(this.norm2.before(mixed, pass.dtype)), this.gamma2, keep(1)),

@@ -1,6 +1,7 @@
 import { native } from '../native/addon.js';
 import { keep } from '../tensor/scope.js';
 import { type NumberArray, Tensor } from '../tensor/tensor.js';
+import type { Optimizer, OptimizerStep } from './optimizer.js';
 import type { ParameterGroup } from './parameter-groups.js';
 
 export interface AdamwOptions {
@@ -11,14 +12,7 @@ export interface AdamwOptions {
 }
 
 /** One step's numbers. */
-export interface AdamwStep {
-  lr: number;
-  weightDecay: number;
-  /** largest global L2 norm of the gradients; 0 or absent for no clipping */
-  clip?: number;
-  /** multiplies the gradients first: 1/updateFreq, or 1/loss scale */
-  gradientScale?: number;
-}
+export type AdamwStep = OptimizerStep;
 
 interface Slot {
   group: ParameterGroup;
@@ -30,7 +24,7 @@ interface Slot {
  * AdamW with decoupled weight decay over all tensors at once: clipping, moments, weights and their low-precision
  * copies in one pass over memory. Gradients that are not finite change nothing; the returned norm tells.
  */
-export class AdamW {
+export class AdamW implements Optimizer {
   /** steps taken; bias correction counts them */
   step = 0;
   readonly #slots: Slot[];

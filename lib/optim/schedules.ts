@@ -32,3 +32,27 @@ export function cosineSchedule(options: CosineSchedule): Float64Array {
   }
   return values;
 }
+
+/** A learning rate for each step of a probe's run, by fractional epochs. */
+export interface EpochCosineSchedule {
+  lr: number;
+  minLr: number;
+  epochs: number;
+  warmupEpochs: number;
+  stepsPerEpoch: number;
+}
+
+/**
+ * The linear probe's schedule, at the fractional epoch e = step/stepsPerEpoch: lr·e/warmup up to the warmup's end, then
+ * min + ½(lr − min)(1 + cos(π(e − warmup)/(epochs − warmup))).
+ * @returns epochs·stepsPerEpoch values in float64
+ */
+export function epochCosineSchedule(options: EpochCosineSchedule): Float64Array {
+  const { lr, minLr, epochs, warmupEpochs, stepsPerEpoch } = options;
+  return Float64Array.from({ length: epochs * stepsPerEpoch }, (_, step) => {
+    const epoch = step / stepsPerEpoch;
+    if (epoch < warmupEpochs) return (lr * epoch) / warmupEpochs;
+    const share = (epoch - warmupEpochs) / (epochs - warmupEpochs);
+    return minLr + 0.5 * (lr - minLr) * (1 + Math.cos(Math.PI * share));
+  });
+}

@@ -14,6 +14,8 @@ void register_tokens(Napi::Env, Napi::Object exports) {
   bind(exports, "repeatToken", &ops::repeat_token);
   bind(exports, "repeatTokenBackward", &ops::repeat_token_backward);
   bind(exports, "concatTokens", &ops::concat_tokens);
+  bind(exports, "meanTokens", &ops::mean_tokens);
+  bind(exports, "meanTokensBackward", &ops::mean_tokens_backward);
   bind(exports, "sliceTokens", &ops::slice_tokens);
   bind(exports, "sliceTokensBackward", &ops::slice_tokens_backward);
 }

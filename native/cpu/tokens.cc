@@ -153,6 +153,43 @@ void copy_tokens(const TensorView& from, int64_t from_start, int64_t count, cons
                 from.data<char>() + (b * from.shape[1] + from_start) * row, count * row);
 }
 
+void mean_tokens_forward(const TensorView& x, int64_t start, const TensorView& y) {
+  const int64_t tokens = x.shape[1];
+  const int64_t columns = x.shape[2];
+  dispatch_float(x.dtype, "mean_tokens", [&]<typename T>(T) {
+    using A = Acc<T>;
+    const A share = A(1) / static_cast<A>(tokens - start);
+#pragma omp parallel for schedule(static)
+    for (int64_t b = 0; b < x.shape[0]; ++b) {
+      std::vector<A> sums(static_cast<size_t>(columns));
+      for (int64_t t = start; t < tokens; ++t) {
+        const T* from = x.data<T>() + (b * tokens + t) * columns;
+#pragma omp simd
+        for (int64_t c = 0; c < columns; ++c) sums[c] += load(from[c]);
+      }
+      for (int64_t c = 0; c < columns; ++c) y.data<T>()[b * columns + c] = store<T>(sums[c] * share);
+    }
+  });
+}
+
+void mean_tokens_backward(const TensorView& dy, int64_t start, const TensorView& dx) {
+  const int64_t tokens = dx.shape[1];
+  const int64_t columns = dx.shape[2];
+  dispatch_float(dy.dtype, "mean_tokens_backward", [&]<typename T>(T) {
+    const Acc<T> share = Acc<T>(1) / static_cast<Acc<T>>(tokens - start);
+#pragma omp parallel for schedule(static)
+    for (int64_t b = 0; b < dx.shape[0]; ++b) {
+      const T* from = dy.data<T>() + b * columns;
+      for (int64_t t = 0; t < tokens; ++t) {
+        T* to = dx.data<T>() + (b * tokens + t) * columns;
+        const Acc<T> factor = t < start ? Acc<T>(0) : share;
+#pragma omp simd
+        for (int64_t c = 0; c < columns; ++c) to[c] = store<T>(load(from[c]) * factor);
+      }
+    }
+  });
+}
+
 void zero_tokens(const TensorView& y, int64_t start, int64_t count) {
   const size_t row = static_cast<size_t>(y.shape[2]) * dtype_size(y.dtype);
   for (int64_t b = 0; b < y.shape[0]; ++b)

@@ -84,7 +84,7 @@ int cut(double value) {
   return static_cast<int>(std::trunc(value));
 }
 
-CAE_SEPARATE_ROUNDINGS Coefficients compute(int input, int output, Filter filter) {
+CAE_SEPARATE_ROUNDINGS Coefficients compute(int input, int output, Filter filter, Span span) {
   const double scale = static_cast<double>(static_cast<float>(input)) / output;
   const double stretch = scale < 1.0 ? 1.0 : scale;
   const double radius = radius_of(filter) * stretch;
@@ -93,12 +93,12 @@ CAE_SEPARATE_ROUNDINGS Coefficients compute(int input, int output, Filter filter
   Coefficients table;
   table.taps = (static_cast<int>(std::ceil(radius)) * 2 + 1 + 3) / 4 * 4;
   table.split = table.taps <= kMostSplitTaps;
-  table.first.resize(output);
-  table.count.resize(output);
-  table.weight.resize(static_cast<size_t>(output) * table.taps);
+  table.first.resize(span.count);
+  table.count.resize(span.count);
+  table.weight.resize(static_cast<size_t>(span.count) * table.taps);
   std::vector<double> weights(table.taps);
-  for (int i = 0; i < output; ++i) {
-    const double centre = (i + 0.5) * scale;
+  for (int i = 0; i < span.count; ++i) {
+    const double centre = (span.from + i + 0.5) * scale;
     const int first = std::max(0, cut(centre - radius + 0.5));
     const int count = std::min(input, cut(centre + radius + 0.5)) - first;
     double total = 0.0;
@@ -126,7 +126,7 @@ CAE_SEPARATE_ROUNDINGS Coefficients compute(int input, int output, Filter filter
   return table;
 }
 
-using Key = std::tuple<int, int, Filter>;
+using Key = std::tuple<int, int, Filter, int, int>;
 
 struct Cache {
   std::mutex mutex;
@@ -155,15 +155,15 @@ size_t Coefficients::bytes() const {
          (low.size() + high.size()) * sizeof(int16_t);
 }
 
-std::shared_ptr<const Coefficients> coefficients(int input, int output, Filter filter) {
-  const Key key{input, output, filter};
+std::shared_ptr<const Coefficients> coefficients(int input, int output, Filter filter, Span span) {
+  const Key key{input, output, filter, span.from, span.count};
   Cache& kept = cache();
   {
     const std::lock_guard lock(kept.mutex);
     const auto found = kept.tables.find(key);
     if (found != kept.tables.end()) return found->second;
   }
-  auto table = std::make_shared<const Coefficients>(compute(input, output, filter));
+  auto table = std::make_shared<const Coefficients>(compute(input, output, filter, span));
   const size_t bytes = table->bytes();
   const std::lock_guard lock(kept.mutex);
   if (kept.bytes + bytes > kCacheBytes) {

@@ -19,7 +19,14 @@ inline constexpr int kWeightBits = 32 - 8 - 2;
 // multiply and add 16-bit pairs at twice the speed of 32-bit products. The sum is the same to the last bit.
 inline constexpr int kLowBits = 12;
 
-// The weights of one axis: output pixel i is Σ_t weight(i,t) · input[first(i) + t], divided by 2^kWeightBits.
+// A part of an axis: pixels from … from+count−1.
+struct Span {
+  int from = 0;
+  int count = 0;
+};
+
+// The weights of one axis, for a span of its output: pixel i of the span is Σ_t weight(i,t) · input[first(i)
+// + t], divided by 2^kWeightBits.
 struct Coefficients {
   int taps = 0;       // weights kept for each output pixel, a multiple of 4; unused ones are zero
   bool split = true;  // false when so many taps would overflow the sums of the halves
@@ -33,8 +40,9 @@ struct Coefficients {
 };
 
 // Weights that resize `input` pixels to `output` as Pillow does (antialiased: the filter widens by the
-// reduction). Tables are shared and kept while memory allows: crops of a data set repeat their sizes, and
-// lanczos weights cost more to compute than to apply. Thread-safe.
-std::shared_ptr<const Coefficients> coefficients(int input, int output, Filter filter);
+// reduction), for the pixels of `span` alone: the output of a picture of 1 × 65000 pixels, its shorter side
+// made 256, has millions, of which a crop keeps few. Tables are shared and kept while memory allows: crops of
+// a data set repeat their sizes, and lanczos weights cost more to compute than to apply. Thread-safe.
+std::shared_ptr<const Coefficients> coefficients(int input, int output, Filter filter, Span span);
 
 }  // namespace cae::image

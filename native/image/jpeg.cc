@@ -18,6 +18,9 @@ namespace {
 // Pictures past this are refused, as Pillow refuses them: a few bytes of a forged header could ask for
 // gigabytes.
 constexpr int64_t kMostPixels = 178'956'970;
+// Nor do so many pixels come of so few bytes: a Huffman coder spends a bit at the least on 64 of them. (An
+// arithmetic coder spends less only on a blank picture.) It bounds what a file can ask for by its own size.
+constexpr int64_t kMostPixelsPerByte = 4096;
 
 struct Errors {
   jpeg_error_mgr manager;  // first: libjpeg's pointer to it is a pointer to this
@@ -142,6 +145,12 @@ JpegReader::JpegReader(const uint8_t* data, size_t bytes) : state_(std::make_uni
     const std::string text =
         concat(s.info.image_height, "x", s.info.image_width, " pixels are more than the ", kMostPixels,
                " that are read; make the picture smaller");
+    jpeg_destroy_decompress(&s.info);
+    fail("jpeg", text);
+  }
+  if (pixels / kMostPixelsPerByte > static_cast<int64_t>(bytes)) {
+    const std::string text = concat(bytes, " bytes are too few for ", s.info.image_height, "x",
+                                    s.info.image_width, " pixels; the file is damaged");
     jpeg_destroy_decompress(&s.info);
     fail("jpeg", text);
   }

@@ -176,17 +176,20 @@ void resample(const Picture& picture, const Resize& resize, uint8_t* out, Buffer
             window.left + window.width <= resize.full.width,
         "imageResample", "a window of ", window.height, "x", window.width, " at ", window.top, ",",
         window.left, " does not lie in ", resize.full.height, "x", resize.full.width);
-  const auto columns = coefficients(picture.size.width, resize.full.width, resize.filter);
-  const auto lines = coefficients(picture.size.height, resize.full.height, resize.filter);
+  // Of the window alone, and counted from its corner.
+  const Span across_span{window.left, window.width};
+  const Span down_span{window.top, window.height};
+  const auto columns = coefficients(picture.size.width, resize.full.width, resize.filter, across_span);
+  const auto lines = coefficients(picture.size.height, resize.full.height, resize.filter, down_span);
 
-  const int last = window.top + window.height - 1;
-  const int from = lines->first[window.top];
+  const int last = window.height - 1;
+  const int from = lines->first[0];
   const int to = lines->first[last] + lines->count[last];
   const ptrdiff_t bytes = 3 * static_cast<ptrdiff_t>(window.width);
   const ptrdiff_t stride = (bytes + 1 + 63) / 64 * 64;
   const Rows between{rows.reserve(static_cast<size_t>(stride) * (to - from) + kReadSlack), stride};
-  across(picture, *columns, window.left, window.width, from, to, between);
-  for (int y = 0; y < window.height; ++y) down(between, *lines, window.top + y, from, bytes, out + y * bytes);
+  across(picture, *columns, 0, window.width, from, to, between);
+  for (int y = 0; y < window.height; ++y) down(between, *lines, y, from, bytes, out + y * bytes);
 }
 
 }  // namespace cae::image

@@ -29,10 +29,14 @@ AttentionLayout cross_layout(const char* op, const Tensor& q, const Tensor& k, c
   return {q.shape()[0], heads, width / heads, q.shape()[1], k.shape()[1], width, width, 0, 0, scale};
 }
 
+std::tuple<Tensor, Tensor> make_outputs(const Tensor& q, const AttentionLayout& a) {
+  return {Tensor::empty(q.device(), {a.batch, a.q_length, a.heads * a.head_dim}, q.dtype()),
+          Tensor::empty(q.device(), {a.batch, a.heads, a.q_length}, parameter_dtype(q.dtype()))};
+}
+
 std::tuple<Tensor, Tensor> forward(const Tensor& q, const Tensor& k, const Tensor& v,
                                    const AttentionLayout& a) {
-  Tensor out = Tensor::empty(q.device(), {a.batch, a.q_length, a.heads * a.head_dim}, q.dtype());
-  Tensor log_sum = Tensor::empty(q.device(), {a.batch, a.heads, a.q_length}, parameter_dtype(q.dtype()));
+  auto [out, log_sum] = make_outputs(q, a);
   CAE_LAUNCH(q.device(), attention_forward, q, k, v, a, out, log_sum);
   return {out, log_sum};
 }
@@ -50,6 +54,37 @@ Tensor self_attention_backward(const Tensor& dout, const Tensor& qkv, const Tens
   Tensor dqkv = Tensor::empty_like(qkv);
   CAE_LAUNCH(qkv.device(), attention_backward, dout, qkv, qkv, qkv, a, out, log_sum, dqkv, dqkv, dqkv);
   return dqkv;
+}
+
+namespace {
+void check_bias(const char* op, const Tensor& bias, const Tensor& qkv, const AttentionLayout& a) {
+  check_shape(op, "bias", bias, {a.heads, a.q_length, a.k_length});
+  check_dtype(op, "bias", bias, parameter_dtype(qkv.dtype()));
+}
+}  // namespace
+
+std::tuple<Tensor, Tensor> biased_self_attention(const Tensor& qkv, const Tensor& bias, int64_t heads,
+                                                 double scale) {
+  const AttentionLayout a = self_layout("biased_self_attention", qkv, heads, scale);
+  check_bias("biased_self_attention", bias, qkv, a);
+  auto [out, log_sum] = make_outputs(qkv, a);
+  CAE_LAUNCH(qkv.device(), biased_attention_forward, qkv, qkv, qkv, bias, a, out, log_sum);
+  return {out, log_sum};
+}
+
+std::tuple<Tensor, Tensor> biased_self_attention_backward(const Tensor& dout, const Tensor& qkv,
+                                                          const Tensor& bias, const Tensor& out,
+                                                          const Tensor& log_sum, int64_t heads,
+                                                          double scale) {
+  constexpr auto op = "biased_self_attention_backward";
+  const AttentionLayout a = self_layout(op, qkv, heads, scale);
+  check_bias(op, bias, qkv, a);
+  check_shape(op, "dout", dout, out.shape());
+  Tensor dqkv = Tensor::empty_like(qkv);
+  Tensor dbias = Tensor::empty_like(bias);
+  CAE_LAUNCH(qkv.device(), biased_attention_backward, dout, qkv, qkv, qkv, bias, a, out, log_sum, dqkv, dqkv,
+             dqkv, dbias);
+  return {dqkv, dbias};
 }
 
 std::tuple<Tensor, Tensor> cross_attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads,

@@ -19,6 +19,13 @@ CAE_KERNEL(attention_forward, const TensorView& q, const TensorView& k, const Te
 CAE_KERNEL(attention_backward, const TensorView& dout, const TensorView& q, const TensorView& k,
            const TensorView& v, const AttentionLayout& layout, const TensorView& out,
            const TensorView& log_sum, const TensorView& dq, const TensorView& dk, const TensorView& dv)
+CAE_KERNEL(biased_attention_forward, const TensorView& q, const TensorView& k, const TensorView& v,
+           const TensorView& bias, const AttentionLayout& layout, const TensorView& out,
+           const TensorView& log_sum)
+CAE_KERNEL(biased_attention_backward, const TensorView& dout, const TensorView& q, const TensorView& k,
+           const TensorView& v, const TensorView& bias, const AttentionLayout& layout, const TensorView& out,
+           const TensorView& log_sum, const TensorView& dq, const TensorView& dk, const TensorView& dv,
+           const TensorView& dbias)
 
 namespace ops {
 
@@ -30,7 +37,17 @@ std::tuple<Tensor, Tensor> self_attention(const Tensor& qkv, int64_t heads, doub
 Tensor self_attention_backward(const Tensor& dout, const Tensor& qkv, const Tensor& out,
                                const Tensor& log_sum, int64_t heads, double scale);
 
-// The same with q [B,Tq,C] and k, v [B,Tk,C] of their own.
+// softmax(scale·q·kᵀ + bias)·v: self_attention with a bias [heads,T,T] that all samples share, in f32 (f64
+// with f64).
+std::tuple<Tensor, Tensor> biased_self_attention(const Tensor& qkv, const Tensor& bias, int64_t heads,
+                                                 double scale);
+// Gradients of the fused projection and of the bias: the latter, [heads,T,T], is summed over samples in an
+// order that depends on the number of threads alone.
+std::tuple<Tensor, Tensor> biased_self_attention_backward(const Tensor& dout, const Tensor& qkv,
+                                                          const Tensor& bias, const Tensor& out,
+                                                          const Tensor& log_sum, int64_t heads, double scale);
+
+// self_attention with q [B,Tq,C] and k, v [B,Tk,C] of their own.
 std::tuple<Tensor, Tensor> cross_attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads,
                                            double scale);
 std::tuple<Tensor, Tensor, Tensor> cross_attention_backward(const Tensor& dout, const Tensor& q,

@@ -120,4 +120,20 @@ Tensor slice_tokens_backward(const Tensor& dy, int64_t start, int64_t total) {
   return dx;
 }
 
+Tensor mean_tokens(const Tensor& x, int64_t start) {
+  check_rank("mean_tokens", "x", x, 3);
+  check(start >= 0 && start < x.shape()[1], "mean_tokens", "no tokens from ", start, " on in ", x.shape());
+  Tensor y = Tensor::empty(x.device(), {x.shape()[0], x.shape()[2]}, x.dtype());
+  CAE_LAUNCH(x.device(), mean_tokens_forward, x, start, y);
+  return y;
+}
+
+Tensor mean_tokens_backward(const Tensor& dy, int64_t start, int64_t total) {
+  check_rank("mean_tokens_backward", "dy", dy, 2);
+  check(start >= 0 && start < total, "mean_tokens_backward", "no tokens from ", start, " on of ", total);
+  Tensor dx = Tensor::empty(dy.device(), {dy.shape()[0], total, dy.shape()[1]}, dy.dtype());
+  CAE_LAUNCH(dy.device(), mean_tokens_backward, dy, start, dx);
+  return dx;
+}
+
 }  // namespace cae::ops

@@ -20,6 +20,8 @@ CAE_KERNEL(repeat_token_forward, const TensorView& token, const TensorView& y)
 CAE_KERNEL(repeat_token_backward, const TensorView& dy, const TensorView& dtoken, bool accumulate)
 CAE_KERNEL(copy_tokens, const TensorView& from, int64_t from_start, int64_t count, const TensorView& to,
            int64_t to_start)
+CAE_KERNEL(mean_tokens_forward, const TensorView& x, int64_t start, const TensorView& y)
+CAE_KERNEL(mean_tokens_backward, const TensorView& dy, int64_t start, const TensorView& dx)
 CAE_KERNEL(zero_tokens, const TensorView& y, int64_t start, int64_t count)
 
 namespace ops {
@@ -55,6 +57,11 @@ Tensor concat_tokens(const Tensor& a, const Tensor& b);
 Tensor slice_tokens(const Tensor& x, int64_t start, int64_t count);
 // Its gradient: dy [B,count,C] placed at `start` of [B,total,C], zeros elsewhere.
 Tensor slice_tokens_backward(const Tensor& dy, int64_t start, int64_t total);
+
+// Mean of the tokens [start, T) of x [B,T,C]: [B,C] in x's dtype, summed in f32.
+Tensor mean_tokens(const Tensor& x, int64_t start);
+// Its gradient: dy/(total − start) at tokens [start, total) of [B,total,C], zeros before.
+Tensor mean_tokens_backward(const Tensor& dy, int64_t start, int64_t total);
 
 }  // namespace ops
 }  // namespace cae

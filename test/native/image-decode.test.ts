@@ -146,6 +146,27 @@ describe('colour jitter', () => {
   });
 });
 
+describe('the centre of a picture resized', () => {
+  it('costs what the crop costs, however long the picture is', async () => {
+    const [height, width, size] = [60_000, 1, 32];
+    const pixels = new Uint8Array(3 * height * width).fill(77);
+    const out = new Uint8Array(3 * size * size);
+    const pool = nativeImages.imagePool(1);
+    const before = process.memoryUsage.rss();
+    const [report] = await nativeImages.imageDecodeBatch(pool, [
+      {
+        ...{ pixels, height, width, crop: { kind: 'centre' }, mirrored: false, jitter: [] },
+        views: [{ out, offset: 0, size, shorter: 480, filter: 'lanczos' }],
+      },
+    ]);
+    nativeImages.imagePoolClose(pool);
+    expect(report).toMatchObject({ outcome: 'done' });
+    expect(out.every((value) => value === 77)).toBe(true);
+    // The whole height, 28.8 million rows, would have taken gigabytes of weights.
+    expect(process.memoryUsage.rss() - before).toBeLessThan(2 ** 27);
+  });
+});
+
 describe('files that cannot be read', () => {
   it('fails for a JPEG cut off anywhere, also below the crop', async () => {
     for (const progressive of [false, true]) {
@@ -182,6 +203,20 @@ describe('files that cannot be read', () => {
     expect(report).toMatchObject({
       outcome: 'failed',
       message: expect.stringMatching(/more than the 178956970/),
+    });
+  });
+
+  it('refuses a header that promises more than its few bytes can hold', async () => {
+    const bytes = await testPicture(20, 20).jpeg().toBuffer();
+    const frame = bytes.indexOf(Buffer.from([0xff, 0xc0]));
+    bytes.writeUInt16BE(12_000, frame + 5);
+    bytes.writeUInt16BE(12_000, frame + 7);
+    const path = join(folder, 'hollow.jpg');
+    writeFileSync(path, bytes);
+    const { report } = await squareCrop({ path }, [0, 0, 1]);
+    expect(report).toMatchObject({
+      outcome: 'failed',
+      message: expect.stringMatching(/bytes are too few for 12000x12000 pixels; the file is damaged/),
     });
   });
 

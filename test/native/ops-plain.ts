@@ -61,22 +61,25 @@ export interface AttentionCase {
   heads: number;
   size: number;
   scale: number;
+  /** added to the scores, [heads, queries, keys] */
+  bias?: ArrayLike<number>;
 }
 
-/** Vaswani et al. (2017): softmax(scale·q·kᵀ)·v per head, with the gradients of Σ out·dout. */
+/** Vaswani et al. (2017): softmax(scale·q·kᵀ + bias)·v per head, with the gradients of Σ out·dout. */
 export function attention(
   q: ArrayLike<number>,
   k: ArrayLike<number>,
   v: ArrayLike<number>,
   dout: ArrayLike<number>,
-  { batch, queries, keys, heads, size, scale }: AttentionCase,
-): Record<'out' | 'dq' | 'dk' | 'dv', Float64Array> {
+  { batch, queries, keys, heads, size, scale, bias }: AttentionCase,
+): Record<'out' | 'dq' | 'dk' | 'dv' | 'dbias', Float64Array> {
   const width = heads * size;
   const result = {
     out: new Float64Array(q.length),
     dq: new Float64Array(q.length),
     dk: new Float64Array(k.length),
     dv: new Float64Array(v.length),
+    dbias: new Float64Array(heads * queries * keys),
   };
   const dot = (a: ArrayLike<number>, i: number, b: ArrayLike<number>, j: number): number => {
     let sum = 0;
@@ -88,7 +91,11 @@ export function attention(
       const key = (j: number): number => (b * keys + j) * width + head * size;
       for (let i = 0; i < queries; i++) {
         const at = (b * queries + i) * width + head * size;
-        const scores = Array.from({ length: keys }, (_, j) => scale * dot(q, at, k, key(j)));
+        const pair = (head * queries + i) * keys;
+        const scores = Array.from(
+          { length: keys },
+          (_, j) => scale * dot(q, at, k, key(j)) + (bias?.[pair + j] ?? 0),
+        );
         const top = scores.reduce((a, s) => Math.max(a, s), Number.NEGATIVE_INFINITY);
         const weights = scores.map((s) => Math.exp(s - top));
         const total = weights.reduce((a, w) => a + w, 0);
@@ -97,6 +104,7 @@ export function attention(
         const mean = p.reduce((a, w, j) => a + w * dp[j]!, 0);
         for (let j = 0; j < keys; j++) {
           const ds = scale * p[j]! * (dp[j]! - mean);
+          result.dbias[pair + j]! += p[j]! * (dp[j]! - mean);
           for (let c = 0; c < size; c++) {
             result.out[at + c]! += p[j]! * v[key(j) + c]!;
             result.dv[key(j) + c]! += p[j]! * dout[at + c]!;

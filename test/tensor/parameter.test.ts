@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { native } from '../../lib/native/addon.js';
 import { layerNorm } from '../../lib/tensor/ops/layer-norm.js';
 import { mse } from '../../lib/tensor/ops/loss.js';
 import { accumulateBoth, Parameter } from '../../lib/tensor/parameter.js';

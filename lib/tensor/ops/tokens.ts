@@ -64,6 +64,13 @@ export function sliceTokens(x: Tensor, start: number, count: number): Tensor {
   return y;
 }
 
+/** Mean of the tokens from `start` on: x [B, T, C] -> [B, C]. */
+export function meanTokens(x: Tensor, start: number): Tensor {
+  const y = new Tensor(native.meanTokens(x.handle, start));
+  record([y], [x], [], (dy) => [new Tensor(native.meanTokensBackward(dy!.handle, start, x.shape[1]!))]);
+  return y;
+}
+
 /** The bias [3C] of a fused projection without key bias: [q_bias ; 0 ; v_bias]. */
 export function qkvBias(qBias: Parameter, vBias: Parameter): Tensor {
   const width = qBias.size;

@@ -1,0 +1,137 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { JsonObject, JsonValue } from './checkpoint-state.js';
+import type { PickleSource } from './pickle-writer.js';
+import { withAlignmentEncoder } from './reference-names.js';
+import { referenceOptimizer } from './reference-optimizer.js';
+import { SafetensorsFile } from './safetensors-reader.js';
+import { writeSafetensors } from './safetensors-writer.js';
+import type { StoredTensor } from './stored-tensor.js';
+import { shareAlignmentEncoder, TensorAliases } from './tensor-aliases.js';
+import { writeTorchArchive } from './torch-writer.js';
+import type { Weights } from './weights-file.js';
+import { WritableTree } from './writable-tree.js';
+
+/** The key of a PyTorch file under which a run's own state stands, as JSON, so that it comes back whole. */
+export const runStateKey = 'cae_native';
+
+/** Lines about what a format cannot hold. */
+export type Notes = readonly string[];
+
+/** Writes tensors as a safetensors file, in their order. */
+export async function writeTensors(
+  path: string,
+  tensors: ReadonlyMap<string, StoredTensor>,
+  metadata: Readonly<Record<string, string>> = { format: 'pt' },
+): Promise<void> {
+  const entries = [...tensors].map(([name, tensor]) => ({
+    name,
+    dtype: tensor.dtype,
+    shape: tensor.shape,
+    byteLength: tensor.byteLength,
+    read: () => tensor.read(),
+  }));
+  await writeSafetensors(path, entries, metadata);
+}
+
+/**
+ * Writes a checkpoint's weights as a safetensors file, under the reference's names. A run's get their alignment
+ * encoder, so that the file loads strictly into the reference's model.
+ */
+export async function exportSafetensors(weights: Weights, path: string): Promise<Notes> {
+  const { format, tensors, tree, metadata } = weights;
+  if (format === 'safetensors') {
+    await writeTensors(path, tensors, metadata);
+    return [];
+  }
+  const own = tree instanceof Map ? tree.get('metadata') : undefined;
+  const kept: Record<string, string> = {};
+  for (const [key, text] of own instanceof Map ? own : []) {
+    if (typeof key === 'string' && typeof text === 'string') kept[key] = text;
+  }
+  await writeTensors(path, withRunNames(weights), Object.keys(kept).length > 0 ? kept : { format: 'pt' });
+  if (format === 'run') return ['the optimizer and the state of the run are left out: a .pth holds them'];
+  const rest =
+    tree instanceof Map ? [...tree.keys()].filter((key) => key !== 'model' && key !== 'metadata') : [];
+  if (rest.length === 0 || tensors.has(String(rest[0]))) return [];
+  return [`left out, not being weights: ${rest.map(String).join(', ')}`];
+}
+
+/** A run's tensors with the alignment encoder; those of files as they are. */
+function withRunNames({ format, tensors }: Weights): ReadonlyMap<string, StoredTensor> {
+  return format === 'run' ? withAlignmentEncoder(tensors) : tensors;
+}
+
+/**
+ * Writes a checkpoint as a PyTorch file that `torch.load(weights_only=True)` accepts. A run's becomes what the
+ * reference saves: `model` (alignment encoder included, sharing storage), `optimizer`, `epoch`, `args`; `args` is a
+ * dict, because an argparse.Namespace is refused there. A PyTorch file keeps all it holds.
+ */
+export async function exportTorch(weights: Weights, path: string): Promise<Notes> {
+  if (weights.format === 'run') return await exportRun(weights, path);
+  if (weights.format === 'torch') {
+    const leftOut: string[] = [];
+    await writeTorchArchive(path, (storages) => {
+      const writable = new WritableTree(weights.source, storages, new TensorAliases());
+      const tree = writable.convert(weights.tree ?? null);
+      leftOut.push(...writable.leftOut);
+      return tree;
+    });
+    return leftOut.length === 0 ? [] : [`left out, being no plain data: ${leftOut.join(', ')}`];
+  }
+  const tensors = await shareAlignmentEncoder(weights.tensors);
+  await writeTorchArchive(path, (storages) => {
+    const tree = new Map<PickleSource, PickleSource>([['model', storages.stateDict(tensors)]]);
+    const { metadata } = weights;
+    if (JSON.stringify(metadata) !== '{"format":"pt"}' && Object.keys(metadata).length > 0) {
+      tree.set('metadata', new Map(Object.entries(metadata)));
+    }
+    return tree;
+  });
+  return [];
+}
+
+async function exportRun(weights: Weights, path: string): Promise<Notes> {
+  const { run } = weights;
+  if (run === undefined) throw new Error('a run was opened without its state');
+  const { state, globalStep, epoch, folder } = run;
+  const args = (state['args'] ?? {}) as JsonObject;
+  const moments = join(folder, 'optimizer.safetensors');
+  const file = existsSync(moments) ? SafetensorsFile.open(moments) : undefined;
+  try {
+    const adamw = file?.names().every((name) => /^exp_avg(_sq)?\./.test(name)) === true ? file : undefined;
+    await writeTorchArchive(path, (storages) => {
+      const tree = new Map<PickleSource, PickleSource>();
+      tree.set('model', storages.stateDict(withAlignmentEncoder(weights.tensors)));
+      if (adamw !== undefined) {
+        const tensors = adamw
+          .names()
+          .map((name): [string, StoredTensor] => [
+            name,
+            { ...adamw.info(name), read: () => adamw.read(name) },
+          ]);
+        tree.set('optimizer', referenceOptimizer(new Map(tensors), globalStep, args, storages));
+      }
+      tree.set('epoch', finishedEpoch(state, globalStep, epoch));
+      tree.set('args', pickled(args));
+      tree.set(runStateKey, JSON.stringify({ globalStep, epoch, state }));
+      return tree;
+    });
+    return adamw === undefined ? ['the optimizer is left out: only AdamW has a form in PyTorch here'] : [];
+  } finally {
+    file?.close();
+  }
+}
+
+/** The last epoch that is complete: the reference goes on with the one behind it. */
+function finishedEpoch(state: JsonObject, globalStep: number, epoch: number): number {
+  const stepsPerEpoch = (state['unchanged'] as JsonObject | undefined)?.['steps_per_epoch'];
+  return typeof stepsPerEpoch === 'number' ? Math.floor(globalStep / stepsPerEpoch) - 1 : epoch;
+}
+
+/** JSON as Python's values. */
+function pickled(value: JsonValue): PickleSource {
+  if (value === null || typeof value !== 'object') return value;
+  if (Array.isArray(value)) return value.map((item: JsonValue) => pickled(item));
+  return new Map(Object.entries(value).map(([key, item]) => [key, pickled(item as JsonValue)]));
+}

@@ -1,0 +1,178 @@
+import { UserError } from '../errors.js';
+import { resizeBiasTable } from '../models/resize-positions.js';
+import type { StateEntry } from '../nn/module.js';
+import { positionTable } from '../nn/position-table.js';
+import { relativePositionIndex, relativePositions } from '../nn/relative-position.js';
+import type { ProtobufMessage } from '../protobuf.js';
+import { type OnnxDimension, OnnxGraph } from './graph.js';
+import { block, embed, GraphWeights, layerNorm, linear } from './vit-blocks.js';
+
+/** What an exported model gives: a feature [B, C], all tokens [B, 1+N, C], or logits [B, classes]. */
+export type OnnxFeatures = 'cls' | 'mean' | 'tokens' | 'classifier';
+
+/** What to export. */
+export interface VitExport {
+  /** Weights of an encoder, `encoder.` stripped, or of a classifier. */
+  readonly entries: ReadonlyMap<string, StateEntry>;
+  readonly heads: number;
+  /** Side of the pictures in pixels; position tables are made for it. */
+  readonly imageSize: number;
+  readonly features: OnnxFeatures;
+  /** Whether a linear probe's head stands on the mean of the patch tokens; default: on the cls token. */
+  readonly meanPooling?: boolean;
+  /** Strings that go along in the file. */
+  readonly metadata?: Readonly<Record<string, string>>;
+  /** The file the weights come from, in messages. */
+  readonly source: string;
+}
+
+const sharedTable = 'rel_pos_bias.relative_position_bias_table';
+
+/**
+ * A vision transformer as an ONNX model: input `images`, float32 [batch, 3, H, W], normalised as the metadata say; one
+ * output, `features` or `logits`. Dropout and stochastic depth are off, as in evaluation.
+ *
+ * @throws UserError for what these weights do not have, sizes that do not fit, and models past 2 GiB
+ */
+export function vitToOnnx(options: VitExport): ProtobufMessage {
+  const { entries, imageSize, features, source } = options;
+  const graph = new OnnxGraph();
+  const weights = new GraphWeights(graph, entries);
+  if (weights.has('query_token')) {
+    throw new UserError(`${source} is an attentive probe, whose head is not exported; export its encoder`);
+  }
+  const grid = checkSizes(weights, options);
+  const images = graph.input('images', ['batch', 3, imageSize, imageSize]);
+  let x = embed(graph, weights, images, positions(weights, grid));
+  const shared = biasOf(weights, sharedTable, grid, options.heads);
+  for (let i = 0; weights.has(`blocks.${i}.norm1.weight`); i++) {
+    const prefix = `blocks.${i}.`;
+    const own = biasOf(weights, `${prefix}attn.relative_position_bias_table`, grid, options.heads);
+    x = block(graph, weights, x, prefix, options.heads, scoreBias(graph, prefix, own, shared, grid));
+  }
+  const width = weights.shape('cls_token').at(-1) as number;
+  if (features === 'classifier') {
+    const [name, classes] = headOf(weights, source);
+    const logits = name === 'head' ? finetunedHead(graph, weights, x) : probeHead(graph, weights, x, options);
+    graph.output('logits', logits, ['batch', classes]);
+  } else {
+    const shape: readonly OnnxDimension[] =
+      features === 'tokens' ? ['batch', 1 + grid * grid, width] : ['batch', width];
+    graph.output('features', featuresOf(graph, weights, x, features, source), shape);
+  }
+  return graph.model('vision transformer', options.metadata ?? {});
+}
+
+/** @returns patches along a side */
+function checkSizes(weights: GraphWeights, { heads, imageSize, source }: VitExport): number {
+  const [width = 0, , patch = 1] = weights.shape('patch_embed.proj.weight');
+  if (width % heads !== 0)
+    throw new UserError(`--num_heads ${heads} must divide ${source}'s width of ${width}`);
+  if (imageSize % patch !== 0) {
+    throw new UserError(`--input_size ${imageSize} does not divide by the patches' ${patch} pixels`);
+  }
+  return imageSize / patch;
+}
+
+/** The fixed table for this grid; zeros for a model that has none. */
+function positions(weights: GraphWeights, grid: number): { rows: number; table: Float32Array } {
+  const width = weights.shape('cls_token').at(-1) as number;
+  const rows = 1 + grid * grid;
+  if (!weights.has('pos_embed')) return { rows, table: new Float32Array(rows * width) };
+  const same = weights.shape('pos_embed')[1] === rows;
+  return { rows, table: same ? weights.values('pos_embed') : positionTable(grid, grid, width) };
+}
+
+/** A table of relative positions for this grid, [rows, heads], where the model has it. */
+function biasOf(weights: GraphWeights, name: string, grid: number, heads: number): Float32Array | undefined {
+  if (!weights.has(name)) return undefined;
+  const table = weights.values(name);
+  const rows = relativePositions(grid, grid);
+  return table.length === rows * heads ? table : resizeBiasTable(table, heads, rows);
+}
+
+/** Tables looked up for each pair of tokens and added: a constant [1, heads, T, T]. */
+function scoreBias(
+  graph: OnnxGraph,
+  prefix: string,
+  own: Float32Array | undefined,
+  shared: Float32Array | undefined,
+  grid: number,
+): string | undefined {
+  const tables = [own, shared].filter((table) => table !== undefined);
+  if (tables.length === 0) return undefined;
+  const index = relativePositionIndex(grid, grid);
+  const rows = relativePositions(grid, grid);
+  const heads = (tables[0] as Float32Array).length / rows;
+  const bias = new Float32Array(heads * index.length);
+  for (const table of tables) {
+    for (let h = 0; h < heads; h++) {
+      for (let i = 0; i < index.length; i++) {
+        const at = h * index.length + i;
+        bias[at] = (bias[at] as number) + (table[(index[i] as number) * heads + h] as number);
+      }
+    }
+  }
+  const tokens = 1 + grid * grid;
+  return graph.weight(`${prefix}attn.relative_position_bias`, [1, heads, tokens, tokens], bias);
+}
+
+function clsOf(graph: OnnxGraph, x: string): string {
+  return graph.node('Gather', [x, graph.integers(0)], { axis: 1 });
+}
+
+/** The mean of the patch tokens: [B, 1+N, C] -> [B, C]. */
+function meanOf(graph: OnnxGraph, x: string): string {
+  const [from, to, axis] = [[1], [Number.MAX_SAFE_INTEGER], [1]].map((list) => graph.integers(list));
+  const patches = graph.node('Slice', [x, from as string, to as string, axis as string]);
+  return graph.node('ReduceMean', [patches], { axes: [1], keepdims: 0 });
+}
+
+function featuresOf(
+  graph: OnnxGraph,
+  weights: GraphWeights,
+  x: string,
+  features: Exclude<OnnxFeatures, 'classifier'>,
+  source: string,
+): string {
+  if (!weights.has('norm.weight')) {
+    if (features === 'mean' && weights.has('fc_norm.weight')) {
+      return layerNorm(graph, weights, meanOf(graph, x), 'fc_norm');
+    }
+    throw new UserError(
+      `${source} has no norm over its tokens; a model fine-tuned on their mean gives --features mean or classifier`,
+    );
+  }
+  const normed = layerNorm(graph, weights, x, 'norm');
+  if (features === 'tokens') return normed;
+  return features === 'cls' ? clsOf(graph, normed) : meanOf(graph, normed);
+}
+
+/** The name of a classifier's linear layer, and its classes. */
+function headOf(weights: GraphWeights, source: string): [name: 'head' | 'head.1', classes: number] {
+  for (const name of ['head', 'head.1'] as const) {
+    if (weights.has(`${name}.weight`)) return [name, weights.shape(`${name}.weight`)[0] as number];
+  }
+  throw new UserError(
+    `${source} has no head; give a classifier's checkpoint, or --features cls, mean or tokens`,
+  );
+}
+
+function finetunedHead(graph: OnnxGraph, weights: GraphWeights, x: string): string {
+  const feature = weights.has('fc_norm.weight')
+    ? layerNorm(graph, weights, meanOf(graph, x), 'fc_norm')
+    : clsOf(graph, layerNorm(graph, weights, x, 'norm'));
+  return linear(graph, weights, feature, 'head');
+}
+
+/** A linear probe: running statistics take the place of the batch's. */
+function probeHead(graph: OnnxGraph, weights: GraphWeights, x: string, { meanPooling }: VitExport): string {
+  const normed = layerNorm(graph, weights, x, 'norm');
+  const feature = meanPooling === true ? meanOf(graph, normed) : clsOf(graph, normed);
+  const mean = weights.constant('head.0.running_mean');
+  const variance = weights.values('head.0.running_var');
+  const deviation = variance.map((value) => Math.sqrt(value + 1e-6));
+  const scale = graph.weight('head.0.deviation', [deviation.length], deviation);
+  const centred = graph.node('Sub', [feature, mean]);
+  return linear(graph, weights, graph.node('Div', [centred, scale]), 'head.1');
+}

@@ -1,0 +1,113 @@
+import { native } from '../native/addon.js';
+import type { Handle } from '../native/bindings.js';
+import { keep } from '../tensor/scope.js';
+import { type NumberArray, Tensor } from '../tensor/tensor.js';
+import type { ParameterGroup } from './parameter-groups.js';
+
+/** One step's numbers. */
+export interface OptimizerStep {
+  lr: number;
+  weightDecay: number;
+  /** largest global L2 norm of the gradients; 0 or absent for no clipping */
+  clip?: number;
+  /** multiplies the gradients first: 1/updateFreq, or 1/loss scale */
+  gradientScale?: number;
+}
+
+/** What trains parameters: all their tensors at once, in one pass over memory. */
+export interface Optimizer {
+  /** steps taken */
+  readonly step: number;
+  /**
+   * Updates every parameter that has a gradient, and forgets the gradients. Gradients that are not finite change
+   * nothing; the returned norm tells.
+   * @returns the global norm before clipping, a scalar on the device (of the gradients times gradientScale = 1)
+   * @throws Error if no parameter has a gradient
+   */
+  update(step: OptimizerStep): Tensor;
+  /** State by name, for saving. */
+  state(): Map<string, Tensor>;
+  /**
+   * Takes up a saved state.
+   * @param read the values of a name in `state()`
+   * @param step steps taken when they were saved
+   */
+  load(read: (name: string) => NumberArray, step: number): void;
+  /** Gives the state's memory back; the optimizer is not used again. */
+  dispose(): void;
+}
+
+/** A parameter with its momentum. */
+interface Slot {
+  group: ParameterGroup;
+  buffer: Tensor;
+}
+
+/** What a fused kernel takes of the parameters that have a gradient: a list each, in one order. */
+export interface MomentumLists {
+  groups: ParameterGroup[];
+  parameters: Handle[];
+  gradients: Handle[];
+  buffers: Handle[];
+  /** low-precision copies, or empty where no parameter has one */
+  copies: Handle[];
+  rates: number[];
+  decays: number[];
+}
+
+/** An optimizer whose state is one momentum a parameter. */
+export abstract class MomentumOptimizer implements Optimizer {
+  step = 0;
+  readonly #slots: Slot[];
+
+  constructor(groups: readonly ParameterGroup[]) {
+    this.#slots = groups.map((group) => {
+      const { shape, dtype, device } = group.parameter;
+      return { group, buffer: keep(Tensor.zeros(shape, dtype, device)) };
+    });
+  }
+
+  /** Runs the fused kernel. */
+  protected abstract run(lists: MomentumLists, norm: Handle, clip: number, gradientScale: number): void;
+
+  update({ lr, weightDecay, clip = 0, gradientScale = 1 }: OptimizerStep): Tensor {
+    const active = this.#slots.filter(({ group }) => group.parameter.hasGrad);
+    if (active.length === 0) throw new Error('optimizer: no parameter has a gradient; call backward first');
+    const groups = active.map(({ group }) => group);
+    const gradients = groups.map(({ parameter }) => parameter.grad!.handle);
+    const norm = new Tensor(native.globalNorm(gradients));
+    const copied = groups.some(({ parameter }) => parameter.copy !== null);
+    const lists = {
+      groups,
+      parameters: groups.map(({ parameter }) => parameter.handle),
+      gradients,
+      buffers: active.map(({ buffer }) => buffer.handle),
+      // Where one has a copy all take part; a parameter without one stands for itself and is not copied.
+      copies: copied ? groups.map(({ parameter }) => (parameter.copy ?? parameter).handle) : [],
+      rates: groups.map(({ lrScale }) => lr * lrScale),
+      decays: groups.map(({ decay }) => (decay ? weightDecay : 0)),
+    };
+    this.step += 1;
+    this.run(lists, norm.handle, clip, gradientScale);
+    for (const { parameter } of groups) parameter.clearGrad();
+    return norm;
+  }
+
+  /** Momenta: `momentum_buffer.<name>`, as PyTorch calls them. */
+  state(): Map<string, Tensor> {
+    return new Map(this.#slots.map(({ group, buffer }) => [`momentum_buffer.${group.name}`, buffer]));
+  }
+
+  load(read: (name: string) => NumberArray, step: number): void {
+    for (const [name, tensor] of this.state()) {
+      const source = Tensor.from(read(name), tensor.shape);
+      native.copyInto(source.handle, tensor.handle);
+      source.release();
+    }
+    this.step = step;
+  }
+
+  dispose(): void {
+    for (const { buffer } of this.#slots) buffer.release();
+  }
+}
