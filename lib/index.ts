@@ -10,14 +10,33 @@ export {
 } from './data/pretrain-transform.js';
 export type { BatchSampler } from './data/sampler.js';
 export { UserError } from './errors.js';
+export { AttentiveProbe } from './models/attentive-probe.js';
 export { Cae, type CaeInput, type CaeLosses, type CaePrediction } from './models/cae.js';
 export type { CaeConfig } from './models/cae-config.js';
+export type { Classifier, Probe } from './models/classifier.js';
+export { LinearProbe } from './models/linear-probe.js';
+export { type EncoderLoad, loadEncoder } from './models/load-encoder.js';
 export { createModel, modelConfig, modelNames } from './models/registry.js';
+export { VisionTransformer } from './models/vision-transformer.js';
+export type { VitConfig } from './models/vit-config.js';
+export { classifierConfig, classifierNames, probeConfig } from './models/vit-registry.js';
 export type { Pass } from './nn/block.js';
 export { Module } from './nn/module.js';
 export { AdamW, type AdamwOptions, type AdamwStep } from './optim/adamw.js';
+export { WeightAverage } from './optim/ema.js';
+export { Lars, type LarsOptions } from './optim/lars.js';
+export { type LayerDecayOptions, layerDecayGroups, skippedDecay } from './optim/layer-decay.js';
+export type { Optimizer, OptimizerStep } from './optim/optimizer.js';
 export { type ParameterGroup, parameterGroups } from './optim/parameter-groups.js';
-export { type CosineSchedule, cosineSchedule } from './optim/schedules.js';
+export {
+  type CosineSchedule,
+  cosineSchedule,
+  type EpochCosineSchedule,
+  epochCosineSchedule,
+} from './optim/schedules.js';
+export { Sgd, type SgdOptions } from './optim/sgd.js';
+export { labelRanks, smoothCrossEntropy, softCrossEntropy } from './tensor/ops/class-loss.js';
+export { crossEntropy } from './tensor/ops/loss.js';
 export { Parameter } from './tensor/parameter.js';
 export { keep, scope } from './tensor/scope.js';
 export { noGrad, withTape } from './tensor/tape.js';
