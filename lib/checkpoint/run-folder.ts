@@ -174,9 +174,12 @@ export async function findLatestValid(root: string, expName: string): Promise<La
   return { checkpoint, passedOver };
 }
 
+/** Tag of the checkpoint that an evaluation found best: it is kept beside the newest ones. */
+export const bestTag = 'best';
+
 /**
- * Removes all but the newest `keepLast` checkpoints, never the newest valid one. Folders whose state.json cannot be
- * read stay: how old they are is not known.
+ * Removes all but the newest `keepLast` checkpoints, never the newest valid one, nor the best one. Folders whose
+ * state.json cannot be read stay: how old they are is not known.
  *
  * @param knownValid name of a folder that needs no verifying, because it was just written
  * @returns the folders removed
@@ -189,7 +192,9 @@ export async function pruneCheckpoints(
   knownValid?: string,
 ): Promise<string[]> {
   checkKeepLast(keepLast);
-  const dated = listCheckpoints(root, expName).filter(({ manifest }) => manifest !== undefined);
+  const dated = listCheckpoints(root, expName).filter(
+    ({ manifest, tag }) => manifest !== undefined && tag !== bestTag,
+  );
   const surplus = dated.slice(keepLast);
   if (surplus.length === 0) return [];
   let valid = knownValid === undefined ? undefined : join(root, knownValid);

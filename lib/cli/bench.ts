@@ -1,10 +1,17 @@
 import type { Command } from 'commander';
 import { modelConfig, modelNames } from '../models/registry.js';
+import { classifierConfig } from '../models/vit-registry.js';
 import { native } from '../native/addon.js';
 import { type BenchTokenizer, benchTokenizers, runBench } from '../training/bench.js';
-import { addFlags, choiceFlag, flagValues, intFlag, textFlag, usageError } from './flags.js';
+import { runFeaturesBench, runFinetuneBench } from '../training/classifier-bench.js';
+import { addFlags, choiceFlag, type FlagValues, flagValues, intFlag, textFlag, usageError } from './flags.js';
 
 const flags = {
+  task: choiceFlag(
+    ['pretrain', 'finetune', 'features'],
+    'pretrain',
+    'what a step is: pretraining, fine-tuning, or what a frozen encoder makes of pictures',
+  ),
   model: textFlag('base', 'tiny, small, base, large, or a full model name', 'name'),
   batch: intFlag(8, 'pictures a step', { min: 1 }),
   device: choiceFlag(['cpu'], 'cpu', 'where to compute'),
@@ -19,6 +26,10 @@ const flags = {
 export function register(command: Command): void {
   addFlags(command, flags).action(async (parsed: Record<string, unknown>) => {
     const values = flagValues(flags, parsed);
+    if (values.task !== 'pretrain') {
+      await benchClassifier(values.task, values);
+      return;
+    }
     const short = modelNames().find((name) => name.split('_')[1] === values.model);
     const model = short ?? values.model;
     const config = modelConfig(model);
@@ -42,4 +53,21 @@ export function register(command: Command): void {
       `${JSON.stringify({ model, batch, device, precision, steps, tokenizer, ...numbers })}\n`,
     );
   });
+}
+
+/** The same line for a classifier's step. */
+async function benchClassifier(
+  task: 'finetune' | 'features',
+  values: FlagValues<typeof flags>,
+): Promise<void> {
+  const { model, batch, device, precision, steps } = values;
+  const name = /^(tiny|small|base|large)$/.test(model) ? `cae_${model}_patch16_224` : model;
+  const config = classifierConfig(name, { dropPath: task === 'finetune' ? 0.1 : 0 });
+  if (values.threads !== undefined) native.setThreads(values.threads);
+  const run = task === 'finetune' ? runFinetuneBench : runFeaturesBench;
+  const dtype = precision === 'bf16' ? 'bf16' : 'f32';
+  const numbers = await run({ config, batch, steps, dtype });
+  process.stdout.write(
+    `${JSON.stringify({ task, model: name, batch, device, precision, steps, ...numbers })}\n`,
+  );
 }

@@ -26,6 +26,24 @@ const commands: Readonly<Record<string, { summary: string; load(): Promise<Comma
     summary: 'turn checkpoints into .pth, .safetensors or a run folder, and back',
     load: () => import('./convert.js'),
   },
+  linear: {
+    summary: 'probe a frozen encoder with a linear classifier',
+    load: () => import('./linear.js'),
+  },
+  attentive: {
+    summary: 'probe a frozen encoder with an attentive classifier',
+    load: () => import('./attentive.js'),
+  },
+  finetune: {
+    summary: 'train a classifier from a pretrained encoder',
+    load: () => import('./finetune.js'),
+  },
+  eval: { summary: 'measure a trained classifier', load: () => import('./eval.js') },
+  embed: { summary: 'write the features of pictures to a file', load: () => import('./embed.js') },
+  knn: {
+    summary: 'classify by the nearest neighbours among an encoder’s features',
+    load: () => import('./knn.js'),
+  },
   export: {
     summary: "write an encoder or classifier in another program's format: ONNX",
     load: () => import('./export.js'),

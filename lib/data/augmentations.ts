@@ -1,5 +1,11 @@
 import { UserError } from '../errors.js';
-import { type CropRule, type JitterStep, randomCropDraws } from '../native/image.js';
+import {
+  type CropRule,
+  type ImageFilter,
+  type ImageOperation,
+  type JitterStep,
+  randomCropDraws,
+} from '../native/image.js';
 import { Draws, dataStream } from './random.js';
 
 export interface AugmentationOptions {
@@ -18,6 +24,10 @@ export interface Augmentation {
   readonly crop: CropRule;
   readonly mirrored: boolean;
   readonly jitter: readonly JitterStep[];
+  /** Done to each view after resizing; absent: nothing. */
+  readonly operations?: readonly ImageOperation[];
+  /** The filter that resizes, where it is drawn; absent: each view's own. */
+  readonly filter?: ImageFilter;
 }
 
 /** Draws augmentations: each a function of (seed, epoch, index). */
@@ -28,11 +38,17 @@ export interface Augmenter {
 const jitterKinds = ['brightness', 'contrast', 'saturation'] as const;
 
 /** torchvision's ColorJitter(c, c, c): factors uniform in [max(0, 1−c), 1+c], in a random order. */
-function drawJitter(strength: number, draws: Draws): JitterStep[] {
+export function drawJitter(strength: number, draws: Draws): JitterStep[] {
   if (strength === 0) return [];
   const low = Math.max(0, 1 - strength);
   const steps = jitterKinds.map((kind) => ({ kind, factor: draws.between(low, 1 + strength) }));
   return draws.shuffle([0, 1, 2]).map((i) => steps[i]!);
+}
+
+/** A random crop of a share `minScale` … `maxScale` of the area; with `clamped` of one try (see `CropRule`). */
+export function drawCrop(minScale: number, maxScale: number, draws: Draws, clamped = false): CropRule {
+  const uniform = Float64Array.from({ length: randomCropDraws }, () => draws.uniform());
+  return { kind: 'random', minScale, maxScale, clamped, draws: uniform };
 }
 
 /**
@@ -55,8 +71,7 @@ export function randomAugmenter(options: AugmentationOptions): Augmenter {
       const draws = new Draws(options.seed, dataStream.augmentation, epoch, index);
       const jitter = drawJitter(colorJitter, draws);
       const mirrored = draws.uniform() < flip;
-      const uniform = Float64Array.from({ length: randomCropDraws }, () => draws.uniform());
-      return { crop: { kind: 'random', minScale, maxScale, draws: uniform }, mirrored, jitter };
+      return { crop: drawCrop(minScale, maxScale, draws), mirrored, jitter };
     },
   };
 }

@@ -1,8 +1,8 @@
 import type { ImageView } from '../native/image.js';
 import type { Augmenter } from './augmentations.js';
 import type { BadImages } from './bad-images.js';
-import type { ImageFolder } from './image-folder.js';
 import type { ImageReader, ReadRequest } from './image-reader.js';
+import type { ImageSet } from './image-set.js';
 import type { MaskGenerator } from './masks.js';
 import { Draws, dataStream } from './random.js';
 
@@ -18,7 +18,7 @@ export interface BatchArrays {
 }
 
 export interface BatchReaderOptions {
-  readonly images: ImageFolder;
+  readonly images: ImageSet;
   readonly reader: ImageReader;
   readonly views: readonly ViewSpec[];
   readonly augmenter: Augmenter;
@@ -45,28 +45,29 @@ export class BatchReader {
   }
 
   /**
-   * Reads images `indices` into `arrays` from their first slot on. Returns the file behind each slot.
+   * Reads images `indices` into `arrays` from their first slot on. Returns the index of the image behind each slot:
+   * another one where one cannot be read.
    *
    * @throws UserError for an unreadable image that may not be skipped
    */
-  async fill(arrays: BatchArrays, indices: readonly number[], epoch: number): Promise<string[]> {
+  async fill(arrays: BatchArrays, indices: readonly number[], epoch: number): Promise<number[]> {
     const { images, masks, reader, badImages } = this.options;
     for (const [slot, index] of indices.entries()) {
       if (masks !== undefined) arrays.masks.set(masks.generate(epoch, index), slot * masks.patches);
     }
-    const files = indices.map((index) => images.path(index));
+    const chosen = [...indices];
     let slots = indices.map((_, slot) => slot);
     const substitutes = new Map<number, Draws>();
     while (slots.length > 0) {
-      const unread = slots.filter((slot) => !badImages.has(files[slot]!));
+      const unread = slots.filter((slot) => !badImages.has(images.path(chosen[slot]!)));
       const reports = await reader.read(
-        unread.map((slot) => this.request(arrays, slot, files[slot]!, epoch, indices[slot]!)),
+        unread.map((slot) => this.request(arrays, slot, chosen[slot]!, epoch, indices[slot]!)),
       );
       const bad = new Set(slots.filter((slot) => !unread.includes(slot)));
       for (const [i, slot] of unread.entries()) {
         const error = reports[i]!.error;
         if (error === undefined) continue;
-        badImages.add(files[slot]!, error);
+        badImages.add(images.path(chosen[slot]!), error);
         bad.add(slot);
       }
       // Another image takes the place of one that cannot be read: the same one whenever this slot is filled.
@@ -74,10 +75,10 @@ export class BatchReader {
       for (const slot of slots) {
         const draws = substitutes.get(slot) ?? this.substitutes(epoch, indices[slot]!);
         substitutes.set(slot, draws);
-        files[slot] = images.path(draws.below(images.length));
+        chosen[slot] = draws.below(images.length);
       }
     }
-    return files;
+    return chosen;
   }
 
   private substitutes(epoch: number, index: number): Draws {
@@ -87,15 +88,17 @@ export class BatchReader {
   private request(
     arrays: BatchArrays,
     slot: number,
-    path: string,
+    image: number,
     epoch: number,
     index: number,
   ): ReadRequest {
+    const augmentation = this.options.augmenter.draw(epoch, index);
     const views = this.options.views.map((view, v) => ({
       ...view,
+      filter: augmentation.filter ?? view.filter,
       out: arrays.views[v]!,
       offset: slot * bytesOf(view),
     }));
-    return { path, ...this.options.augmenter.draw(epoch, index), views };
+    return { ...this.options.images.source(image), ...augmentation, views };
   }
 }

@@ -2,6 +2,8 @@ import { type Dirent, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileError } from '../checkpoint/file-errors.js';
 import { UserError } from '../errors.js';
+import type { ImageSource } from '../native/image.js';
+import type { ImageSet } from './image-set.js';
 
 /** File name endings that count as images, in any case: torchvision's, and what else sharp reads. */
 export const imageExtensions = [
@@ -76,7 +78,7 @@ function walk(
  * Image files in torchvision's ImageFolder layout, in its order: classes are the sub-folders of `root`, sorted;
  * below each, folders and then file names sorted, at any depth.
  */
-export class ImageFolder {
+export class ImageFolder implements ImageSet {
   /** Names of the classes; a label is an index into it. */
   readonly classes: readonly string[];
   private readonly folders: string[] = [];
@@ -133,5 +135,10 @@ export class ImageFolder {
   /** Class of image `index`. */
   label(index: number): number {
     return this.labels[index]!;
+  }
+
+  /** Its file. */
+  source(index: number): ImageSource {
+    return { path: this.path(index) };
   }
 }

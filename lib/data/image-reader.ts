@@ -3,11 +3,14 @@ import {
   type ImageJob,
   type ImagePool,
   type ImageReport,
+  type ImageSource,
   type ImageTransform,
   nativeImages,
 } from '../native/image.js';
 
-export type ReadRequest = { readonly path: string } & ImageTransform;
+export type ReadRequest = ImageSource & ImageTransform;
+
+type FileRequest = Extract<ReadRequest, { readonly path: string }>;
 
 /** What came of one request: the pixels are in its views, or `error` says why not. */
 export interface ReadReport {
@@ -22,7 +25,7 @@ function reportOf(report: ImageReport): ReadReport {
 }
 
 /** Decodes what is no JPEG; transparency is dropped and profiles are ignored, as PIL's convert('RGB') does. */
-async function decodeOther(request: ReadRequest): Promise<ImageJob> {
+async function decodeOther(request: FileRequest): Promise<ImageJob> {
   const { path, ...transform } = request;
   const { data, info } = await sharp(path, { failOn: 'error', ignoreIcc: true, pages: 1 })
     .toColourspace('srgb')
@@ -55,14 +58,15 @@ export class ImageReader {
       const some = others.slice(start, start + this.threads);
       await Promise.all(
         some.map(async (i) => {
-          results[i] = await this.readOther(requests[i]!);
+          // Only a file can be of another format.
+          results[i] = await this.readOther(requests[i] as FileRequest);
         }),
       );
     }
     return results;
   }
 
-  private async readOther(request: ReadRequest): Promise<ReadReport> {
+  private async readOther(request: FileRequest): Promise<ReadReport> {
     let job: ImageJob;
     try {
       job = await decodeOther(request);

@@ -2,13 +2,13 @@ import { UserError } from '../errors.js';
 import type { Augmenter } from './augmentations.js';
 import { BadImages } from './bad-images.js';
 import { type BatchArrays, BatchReader, type ViewSpec } from './batch-reader.js';
-import type { ImageFolder } from './image-folder.js';
 import { ImageReader } from './image-reader.js';
+import type { ImageSet } from './image-set.js';
 import type { MaskGenerator } from './masks.js';
 import { BatchSampler } from './sampler.js';
 
 export interface LoaderOptions {
-  readonly images: ImageFolder;
+  readonly images: ImageSet;
   /** Images a batch (on each rank). */
   readonly batchSize: number;
   readonly seed: number;
@@ -25,6 +25,8 @@ export interface LoaderOptions {
   readonly dropLast?: boolean;
   readonly rank?: number;
   readonly worldSize?: number;
+  /** Whether ranks get equally many images, by repeating some; default true. */
+  readonly pad?: boolean;
   /** `--on_bad_image`; default `stop`. */
   readonly onBadImage?: 'stop' | 'skip';
   /** Takes a line for each skipped image; default: standard error. */
@@ -44,10 +46,12 @@ export interface Batch {
   readonly views: readonly Uint8Array[];
   /** [B, N], 1 = masked; empty without a mask generator. */
   readonly masks: Uint8Array;
-  /** Class of each image. */
+  /** Class of each image, of the one that was read. */
   readonly labels: Int32Array;
-  /** The file read for each sample. */
+  /** What was read for each sample: its file's path. */
   readonly files: readonly string[];
+  /** The image whose turn it was, by its place in the data set: what a sample's randomness goes by. */
+  readonly indices: Int32Array;
   readonly epoch: number;
   readonly batch: number;
   /** epoch · batchesPerEpoch + batch */
@@ -201,14 +205,15 @@ export class Loader implements AsyncIterable<Batch> {
     const indices = this.sampler.indices(epoch, batch);
     const size = indices.length;
     const arrays = this.free.pop() ?? this.batches.allocate(this.options.batchSize);
-    const files = await this.batches.fill(arrays, indices, epoch);
+    const chosen = await this.batches.fill(arrays, indices, epoch);
     let held = true;
     return {
       size,
       views: views.map((view, v) => arrays.views[v]!.subarray(0, 3 * size * view.size * view.size)),
       masks: arrays.masks.subarray(0, size * (masks?.patches ?? 0)),
-      labels: Int32Array.from(indices, (index) => images.label(index)),
-      files,
+      labels: Int32Array.from(chosen, (index) => images.label(index)),
+      files: chosen.map((index) => images.path(index)),
+      indices: Int32Array.from(indices),
       epoch,
       batch,
       globalIndex: epoch * this.batchesPerEpoch + batch,

@@ -9,6 +9,9 @@ export const dataStream = {
   augmentation: 0x0da7a002,
   mask: 0x0da7a003,
   replacement: 0x0da7a004,
+  erasing: 0x0da7a005,
+  erasingNoise: 0x0da7a006,
+  mixing: 0x0da7a007,
 } as const;
 
 /** High 32 bits of the 64-bit product of two unsigned 32-bit numbers. */
@@ -108,6 +111,36 @@ export class Draws {
   /** Between two positive numbers, uniform in the logarithm. */
   logUniform(low: number, high: number): number {
     return Math.exp(this.between(Math.log(low), Math.log(high)));
+  }
+
+  /** Normal (Box and Muller's transform). */
+  normal(mean: number, deviation: number): number {
+    const radius = Math.sqrt(-2 * Math.log(1 - this.uniform()));
+    return mean + deviation * radius * Math.cos(2 * Math.PI * this.uniform());
+  }
+
+  /**
+   * Of the beta distribution with parameters a and b, as G(a)/(G(a) + G(b)) of two gamma variates; in logarithms, since
+   * those of a small parameter are below the least number.
+   */
+  beta(a: number, b: number): number {
+    const difference = this.logGamma(b) - this.logGamma(a);
+    return 1 / (1 + Math.exp(difference));
+  }
+
+  /** Logarithm of a gamma variate (Marsaglia and Tsang 2000; G(a) = G(a+1)·u^(1/a) for small a). */
+  private logGamma(shape: number): number {
+    const boost = shape < 1 ? Math.log(1 - this.uniform()) / shape : 0;
+    const d = (shape < 1 ? shape + 1 : shape) - 1 / 3;
+    for (;;) {
+      const x = this.normal(0, 1);
+      const root = 1 + x / Math.sqrt(9 * d);
+      if (root <= 0) continue;
+      const v = root ** 3;
+      if (Math.log(1 - this.uniform()) < 0.5 * x * x + d * (1 - v + Math.log(v))) {
+        return Math.log(d * v) + boost;
+      }
+    }
   }
 
   /** A whole number from 0 to `count` − 1. */

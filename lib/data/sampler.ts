@@ -12,6 +12,11 @@ export interface SamplerOptions {
   readonly dropLast?: boolean;
   readonly rank?: number;
   readonly worldSize?: number;
+  /**
+   * Whether each rank gets equally many images, by repeating the first ones; default true. Without it every image is
+   * dealt out once, and a rank may have a batch less than another.
+   */
+  readonly pad?: boolean;
 }
 
 /**
@@ -24,6 +29,8 @@ export class BatchSampler {
   private readonly rank: number;
   private readonly worldSize: number;
   private readonly shuffled: boolean;
+  /** Images of this rank. */
+  private readonly share: number;
   private epoch = -1;
   private order: Uint32Array = new Uint32Array(0);
 
@@ -55,9 +62,10 @@ export class BatchSampler {
         `--batch_size ${batchSize}${ranks} is larger than the data set of ${length} images; give a smaller one`,
       );
     }
+    this.share = Math.ceil(((options.pad ?? true) ? length : Math.max(0, length - rank)) / worldSize);
     this.batchesPerEpoch = dropLast
       ? Math.floor(length / batchSize / worldSize)
-      : Math.ceil(Math.ceil(length / worldSize) / batchSize);
+      : Math.ceil(this.share / batchSize);
   }
 
   /** The epoch's order of all images, before it is dealt out to the ranks. */
@@ -76,8 +84,7 @@ export class BatchSampler {
       throw new RangeError(`batch ${batch} of an epoch of ${this.batchesPerEpoch}`);
     }
     const order = this.permutation(epoch);
-    const perRank = Math.ceil(this.options.length / this.worldSize);
-    const end = Math.min(perRank, (batch + 1) * this.options.batchSize);
+    const end = Math.min(this.share, (batch + 1) * this.options.batchSize);
     const chosen: number[] = [];
     for (let i = batch * this.options.batchSize; i < end; i++) {
       chosen.push(order[(i * this.worldSize + this.rank) % order.length]!);

@@ -9,6 +9,8 @@ export interface EpochSummary {
   readonly epoch: number;
   /** Means over the epoch, in the order to be written, without the `train_` prefix: `loss`, `loss_main`, … */
   readonly train: Readonly<Record<string, number>>;
+  /** What an evaluation after the epoch found, without the `test_` prefix: `loss`, `acc1`, `acc5`. */
+  readonly test?: Readonly<Record<string, number>> | undefined;
   /** Trainable parameters. */
   readonly nParameters: number;
 }
@@ -17,9 +19,9 @@ export interface EpochSummary {
  * One line of the reference's `log.txt`, without the newline, as Python's `json.dumps` prints it: metrics are
  * floats, `epoch` and `n_parameters` integers. Programs that read the reference's logs read this.
  */
-export function epochLine({ epoch, train, nParameters }: EpochSummary): string {
-  const metrics = Object.entries(train).map(
-    ([name, value]) => [`train_${name}`, pythonFloat(value)] as const,
+export function epochLine({ epoch, train, test = {}, nParameters }: EpochSummary): string {
+  const metrics = Object.entries({ train, test }).flatMap(([prefix, values]) =>
+    Object.entries(values).map(([name, value]) => [`${prefix}_${name}`, pythonFloat(value)] as const),
   );
   return pythonObject([...metrics, ['epoch', String(epoch)], ['n_parameters', String(nParameters)]]);
 }

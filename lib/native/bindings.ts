@@ -110,6 +110,17 @@ export interface NativeAddon {
     heads: number,
     scale: number,
   ): [Handle, Handle, Handle];
+  // augment
+  eraseBoxes(
+    images: Handle,
+    boxes: Handle,
+    ids: Handle,
+    fill: number,
+    seed: number,
+    stream: number,
+    step: number,
+  ): void;
+  mixImages(x: Handle, partner: Handle, weight: Handle, boxes: Handle): Handle;
   // position bias
   positionBias(table: Handle, index: Handle): Handle;
   positionBiasBackward(dy: Handle, index: Handle, dtable: Handle, accumulate: boolean): void;

@@ -17,8 +17,8 @@ export const randomCropDraws = 22;
 
 /**
  * What to keep of a picture: a rectangle; torchvision's RandomResizedCrop (scale = share of the area, aspect ratio
- * log-uniform in 3/4 … 4/3) as a function of `randomCropDraws` numbers in [0, 1); or the whole picture resized and
- * then its centre.
+ * log-uniform in 3/4 … 4/3) as a function of `randomCropDraws` numbers in [0, 1), or with `clamped` one try of it,
+ * its sides cut to the picture's; or the whole picture resized and then its centre.
  */
 export type CropRule =
   | CropBox
@@ -26,6 +26,7 @@ export type CropRule =
       readonly kind: 'random';
       readonly minScale: number;
       readonly maxScale: number;
+      readonly clamped?: boolean;
       readonly draws: Float64Array;
     }
   | { readonly kind: 'centre' };
@@ -35,6 +36,38 @@ export interface JitterStep {
   readonly kind: 'brightness' | 'contrast' | 'saturation';
   readonly factor: number;
 }
+
+/** Red, green and blue, 0 … 255. */
+export type Colour = readonly [number, number, number];
+
+/** Filters of an operation that moves pixels. */
+export type AffineFilter = 'nearest' | 'bilinear' | 'bicubic';
+
+/**
+ * A change of a picture that keeps its size, to the byte Pillow's: ImageOps of that name; ImageEnhance with `value` as
+ * its factor; `posterize` to `value` bits (0 … 8); `solarize` from `value` (0 … 256) up; `solarizeAdd`: `value` (0 …
+ * 255) added below 128; and affine transforms: `rotate` by `value` degrees counter-clockwise, `shear` by the factor
+ * `value`, `translate` to the left or up by the share `value` of the picture's side. What those uncover is `fill`.
+ */
+export type ImageOperation =
+  | { readonly kind: 'mirror' | 'autoContrast' | 'equalize' | 'invert' }
+  | {
+      readonly kind:
+        | 'posterize'
+        | 'solarize'
+        | 'solarizeAdd'
+        | 'brightness'
+        | 'contrast'
+        | 'saturation'
+        | 'sharpness';
+      readonly value: number;
+    }
+  | {
+      readonly kind: 'rotate' | 'shearX' | 'shearY' | 'translateX' | 'translateY';
+      readonly value: number;
+      readonly filter: AffineFilter;
+      readonly fill: Colour;
+    };
 
 /** `size`×`size` RGB pixels to write at byte `offset` of `out`. */
 export interface ImageView {
@@ -46,12 +79,14 @@ export interface ImageView {
   readonly filter: ImageFilter;
 }
 
-/** The order is fixed: jitter, mirroring, crop, then each view from that one crop. */
+/** The order is fixed: jitter, mirroring, crop, then each view from that one crop, then the operations on each. */
 export interface ImageTransform {
   readonly crop: CropRule;
   readonly mirrored: boolean;
   readonly jitter: readonly JitterStep[];
   readonly views: readonly ImageView[];
+  /** Done to each view once it is resized. */
+  readonly operations?: readonly ImageOperation[];
 }
 
 export type ImageSource =

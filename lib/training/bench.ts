@@ -1,11 +1,11 @@
 import { Cae } from '../models/cae.js';
 import type { CaeConfig } from '../models/cae-config.js';
-import { native } from '../native/addon.js';
 import { AdamW } from '../optim/adamw.js';
 import { parameterGroups } from '../optim/parameter-groups.js';
-import { type Dtype, readAll, Tensor } from '../tensor/tensor.js';
+import { type Dtype, Tensor } from '../tensor/tensor.js';
 import type { TargetTokenizer } from './pretrain.js';
 import { dalleNormalization, halfNormalization, type PretrainBatch, PretrainTask } from './pretrain.js';
+import { type BenchNumbers, timeSteps } from './step-timer.js';
 
 export const benchTokenizers = ['none', 'dall-e'] as const;
 export type BenchTokenizer = (typeof benchTokenizers)[number];
@@ -18,17 +18,6 @@ export interface BenchOptions {
   readonly dtype: Dtype;
   readonly tokenizer: BenchTokenizer;
   readonly maskedPatches: number;
-}
-
-/** What a bench measures. */
-export interface BenchNumbers {
-  readonly images_per_s: number;
-  /** Median [seconds]. */
-  readonly step_s: number;
-  /** Largest resident memory of the process [MiB]. */
-  readonly peak_mib: number;
-  /** Part of the steps' time in which native work waited for JavaScript. */
-  readonly js_share: number;
 }
 
 /** Random tokens, for timing the model alone. */
@@ -101,31 +90,8 @@ export async function runBench(options: BenchOptions): Promise<BenchNumbers> {
     weightDecay: new Float64Array(total).fill(0.05),
     clip: 3,
   });
-  const arrivals: number[] = [];
-  const running: Promise<void>[] = [];
-  let idleBefore = 0;
-  for (let globalStep = 0; globalStep < total; globalStep++) {
+  return await timeSteps(batchSize, steps, (globalStep) => {
     const metrics = Object.values(task.accumulate(batch, { globalStep, part: 0, parts: 1 }));
-    const tensors = [...metrics, task.update(globalStep)];
-    running.push(
-      readAll(tensors).then(() => {
-        arrivals.push(performance.now());
-        if (arrivals.length === 1) idleBefore = native.streamStatistics().idleSeconds;
-        for (const tensor of tensors) tensor.release();
-      }),
-    );
-    // As in training: at most two steps ahead of what was read.
-    if (globalStep > 0) await running[globalStep - 1];
-  }
-  await Promise.all(running);
-  const idle = native.streamStatistics().idleSeconds - idleBefore;
-  const durations = arrivals.slice(1).map((time, i) => (time - (arrivals[i] as number)) / 1000);
-  const median = durations.sort((a, b) => a - b)[Math.floor(durations.length / 2)] as number;
-  const elapsed = ((arrivals.at(-1) as number) - (arrivals[0] as number)) / 1000;
-  return {
-    images_per_s: (batchSize * steps) / elapsed,
-    step_s: median,
-    peak_mib: process.resourceUsage().maxRSS / 1024,
-    js_share: idle / elapsed,
-  };
+    return [...metrics, task.update(globalStep)];
+  });
 }

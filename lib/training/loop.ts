@@ -1,11 +1,11 @@
 import type { JsonObject } from '../checkpoint/checkpoint-state.js';
-import { saveCheckpoint } from '../checkpoint/run-folder.js';
+import { bestTag, saveCheckpoint } from '../checkpoint/run-folder.js';
 import { UserError } from '../errors.js';
 import type { MeterState } from '../logging/meters.js';
 import type { ProgressStream } from '../logging/progress.js';
-import type { Module, StateEntry } from '../nn/module.js';
-import { type NumberArray, readAll, type Tensor } from '../tensor/tensor.js';
+import { readAll, type Tensor } from '../tensor/tensor.js';
 import {
+  averageFileName,
   checkUnchanged,
   findResume,
   loadModel,
@@ -16,43 +16,9 @@ import {
 } from './run-checkpoint.js';
 import { RunLogs } from './run-logs.js';
 import { StopSignals, stopSignalExitCodes } from './stop-signals.js';
+import type { TrainingBatch, TrainingTask } from './training-task.js';
 
-/** A batch as the loop sees it. */
-export interface TrainingBatch {
-  /** Files its pictures came from, for messages. */
-  readonly files: readonly string[];
-  /** Gives its buffers back. */
-  release(): void;
-}
-
-/** Where a micro-batch stands. */
-export interface StepPosition {
-  /** Optimizer steps before this one, since the start of the run. */
-  readonly globalStep: number;
-  /** 0-based place among the micro-batches of this optimizer step. */
-  readonly part: number;
-  /** Micro-batches of an optimizer step: gradients are means over them. */
-  readonly parts: number;
-}
-
-/** What a task gives the loop: one file a task, in this folder. */
-export interface TrainingTask<B extends TrainingBatch> {
-  readonly model: Module;
-  /** Batches of an epoch in order, from number `first` on. */
-  batches(epoch: number, first: number): AsyncIterable<B>;
-  /** Forward and backward of a micro-batch. @returns what to log, owned by the caller; `loss` among it */
-  accumulate(batch: B, position: StepPosition): Record<string, Tensor>;
-  /** Turns a logged tensor into a number, where it is no scalar. Default: its first value. */
-  measure?(name: string, data: NumberArray): number;
-  /** Updates the weights. @returns the gradient's norm before clipping */
-  update(globalStep: number): Tensor;
-  /** Numbers of a step that the host knows, such as `lr`, in the order of `log.txt`. */
-  rates(globalStep: number): Record<string, number>;
-  /** Tensors of the optimizer, by the names they are saved under. */
-  optimizerState(): Map<string, Tensor>;
-  /** @param steps optimizer steps behind the state */
-  loadOptimizerState(entries: Map<string, StateEntry>, steps: number): void;
-}
+export type { StepPosition, TrainingBatch, TrainingTask } from './training-task.js';
 
 /** How a run goes. */
 export interface LoopOptions {
@@ -75,6 +41,12 @@ export interface LoopOptions {
   readonly saveEverySteps?: number | undefined;
   /** Checkpoints to keep; all by default. */
   readonly keepLast?: number | undefined;
+  /** Epochs between evaluations, for tasks that have one; default 1. The last epoch has one in any case. */
+  readonly evalFreq?: number | undefined;
+  /** Whether to save checkpoints at all; default true. */
+  readonly saveCkpt?: boolean | undefined;
+  /** Whether the checkpoint with the best `test_acc1` is kept under the name `best`; default true. */
+  readonly saveBest?: boolean | undefined;
   readonly autoResume: boolean;
   readonly resume?: string | undefined;
   /** What a checkpoint says of the model, enough to build it again. */
@@ -122,6 +94,8 @@ class TrainingRun<B extends TrainingBatch> {
   #globalStep: number;
   #pending: PendingStep[] = [];
   #lastSaved: { folder: string; step: number } | undefined;
+  /** Best `test_acc1` so far [%]. */
+  #maxAccuracy = Number.NEGATIVE_INFINITY;
 
   constructor(task: TrainingTask<B>, options: LoopOptions) {
     this.#task = task;
@@ -137,13 +111,14 @@ class TrainingRun<B extends TrainingBatch> {
     // From before the first batch: a stop during start-up also ends in order.
     using signals = new StopSignals();
     const meters = await this.#resume(say);
-    using logs = this.#openLogs();
+    const { stepsPerEpoch, epochs } = this.#options;
+    // A run stopped while it was measured has its epoch's steps behind it, and their means still to log.
+    const unended = meters.length > 0 && this.#globalStep % stepsPerEpoch === 0 ? 1 : 0;
+    const startEpoch = Math.floor(this.#globalStep / stepsPerEpoch) - unended;
+    using logs = this.#openLogs(startEpoch);
     logs.restore(meters);
     try {
-      const { stepsPerEpoch, epochs } = this.#options;
-      for (let epoch = Math.floor(this.#globalStep / stepsPerEpoch); epoch < epochs; epoch++) {
-        await this.#epoch(epoch, logs, signals);
-      }
+      for (let epoch = startEpoch; epoch < epochs; epoch++) await this.#epoch(epoch, logs, signals);
     } finally {
       for (const { tensors, values } of this.#pending) {
         await values.catch(() => undefined);
@@ -152,8 +127,8 @@ class TrainingRun<B extends TrainingBatch> {
     }
   }
 
-  #openLogs(): RunLogs {
-    const { label, outputDir, logDir, epochs, stepsPerEpoch, batchSize, updateFreq, stream } = this.#options;
+  #openLogs(startEpoch: number): RunLogs {
+    const { label, outputDir, logDir, epochs, batchSize, updateFreq, stream } = this.#options;
     let parameterCount = 0;
     for (const parameter of this.#task.model.namedParameters().values()) {
       if (parameter.requiresGrad) parameterCount += parameter.size;
@@ -166,7 +141,7 @@ class TrainingRun<B extends TrainingBatch> {
       stream,
       parameterCount,
       startStep: this.#globalStep,
-      startEpoch: Math.floor(this.#globalStep / stepsPerEpoch),
+      startEpoch,
       totalSteps: this.#totalSteps,
       imagesPerStep: batchSize * updateFreq,
     });
@@ -182,15 +157,20 @@ class TrainingRun<B extends TrainingBatch> {
     withTensors(`${folder}/${optimizerFileName}`, (entries) => {
       this.#task.loadOptimizerState(entries, globalStep);
     });
+    const { average } = this.#task;
+    if (average !== undefined)
+      withTensors(`${folder}/${averageFileName}`, (entries) => average.load(entries));
     this.#globalStep = globalStep;
     this.#lastSaved = { folder, step: globalStep };
-    const done = globalStep >= this.#totalSteps ? ': nothing is left to do' : '';
+    this.#maxAccuracy = Number(state['max_accuracy'] ?? Number.NEGATIVE_INFINITY);
+    const meters = (state['meters'] ?? []) as unknown as MeterState;
+    const done = globalStep >= this.#totalSteps && meters.length === 0 ? ': nothing is left to do' : '';
     say(`resumed from ${folder} at step ${globalStep} of ${this.#totalSteps}${done}`);
-    return (state['meters'] ?? []) as unknown as MeterState;
+    return meters;
   }
 
   async #epoch(epoch: number, logs: RunLogs, signals: StopSignals): Promise<void> {
-    const { stepsPerEpoch, updateFreq, saveEverySteps, saveCkptFreq, epochs } = this.#options;
+    const { stepsPerEpoch, updateFreq, saveEverySteps } = this.#options;
     const first = this.#globalStep - epoch * stepsPerEpoch;
     const batches = this.#task.batches(epoch, first * updateFreq)[Symbol.asyncIterator]();
     try {
@@ -207,7 +187,25 @@ class TrainingRun<B extends TrainingBatch> {
       await batches.return?.();
     }
     while (this.#pending.length > 0) await this.#settle(logs);
-    logs.endEpoch(epoch);
+    await this.#endEpoch(epoch, logs, signals);
+  }
+
+  /** Measures, logs and saves what is due after an epoch's steps. */
+  async #endEpoch(epoch: number, logs: RunLogs, signals: StopSignals): Promise<void> {
+    const { saveEverySteps, saveCkptFreq, evalFreq, epochs } = this.#options;
+    const measures = epoch + 1 === epochs || (epoch + 1) % (evalFreq ?? 1) === 0;
+    const test = measures
+      ? await this.#task.evaluate?.(epoch, () => signals.received !== undefined)
+      : undefined;
+    // Broken off: the epoch's end is left to the run that goes on from here.
+    if (measures && test === undefined && this.#task.evaluate !== undefined) {
+      await this.#stop(epoch, logs, signals);
+    }
+    logs.endEpoch(epoch, this.#globalStep - 1, test);
+    if (test !== undefined && test.acc1 > this.#maxAccuracy) {
+      this.#maxAccuracy = test.acc1;
+      if (this.#options.saveBest !== false) await this.#write(bestTag, epoch, logs);
+    }
     const last = epoch + 1 === epochs;
     const due = saveEverySteps !== undefined && this.#globalStep % saveEverySteps === 0;
     if (last || due || (epoch + 1) % saveCkptFreq === 0) await this.#save(epoch, logs);
@@ -274,28 +272,39 @@ class TrainingRun<B extends TrainingBatch> {
     );
   }
 
-  /** Saves, once all steps behind the checkpoint are known to be finite. */
-  async #save(epoch: number, logs: RunLogs): Promise<string> {
+  /** Saves, once all steps behind the checkpoint are known to be finite. @returns the folder, if there is one */
+  async #save(epoch: number, logs: RunLogs): Promise<string | undefined> {
     while (this.#pending.length > 0) await this.#settle(logs);
-    const globalStep = this.#globalStep;
-    if (this.#lastSaved?.step === globalStep) return this.#lastSaved.folder;
+    const step = this.#globalStep;
+    if (this.#lastSaved?.step === step) return this.#lastSaved.folder;
+    const folder = await this.#write(epoch, epoch, logs);
+    if (folder !== undefined) this.#lastSaved = { folder, step };
+    return folder;
+  }
+
+  /** Writes a checkpoint under a tag, unless the run saves none. */
+  async #write(tag: number | typeof bestTag, epoch: number, logs: RunLogs): Promise<string | undefined> {
+    const { outputDir, expName, keepLast, model, unchanged, args = {}, saveCkpt } = this.#options;
+    if (saveCkpt === false) return undefined;
     logs.sync();
-    const { outputDir, expName, keepLast, model, unchanged, args = {} } = this.#options;
+    const { average } = this.#task;
+    const best = Number.isFinite(this.#maxAccuracy) ? { max_accuracy: this.#maxAccuracy } : {};
+    const meters = logs.meters.state();
     const folder = await saveCheckpoint({
       root: outputDir,
       expName,
-      tag: epoch,
-      globalStep,
+      tag,
+      globalStep: this.#globalStep,
       epoch,
-      state: { model, unchanged, args, meters: logs.meters.state() } as unknown as JsonObject,
+      state: { model, unchanged, args, meters, ...best } as unknown as JsonObject,
       files: [
         tensorFile(modelFileName, this.#task.model.stateDict()),
         tensorFile(optimizerFileName, this.#task.optimizerState()),
+        ...(average === undefined ? [] : [tensorFile(averageFileName, average.stateDict())]),
       ],
       ...(keepLast === undefined ? {} : { keepLast }),
     });
-    this.#lastSaved = { folder, step: globalStep };
-    logs.say(`saved ${folder} at step ${globalStep}`);
+    logs.say(`saved ${folder} at step ${this.#globalStep}`);
     logs.restartClock();
     return folder;
   }
@@ -304,8 +313,10 @@ class TrainingRun<B extends TrainingBatch> {
     const signal = signals.received;
     if (signal === undefined) return;
     const folder = await this.#save(epoch, logs);
+    const saved =
+      folder === undefined ? 'nothing was saved' : `saved ${folder}; run the same command again to go on`;
     throw new UserError(
-      `stopped by ${signal} after step ${this.#globalStep} of ${this.#totalSteps}; saved ${folder}; run the same command again to go on`,
+      `stopped by ${signal} after step ${this.#globalStep} of ${this.#totalSteps}; ${saved}`,
       stopSignalExitCodes[signal],
     );
   }

@@ -11,11 +11,13 @@ import { SafetensorsFile } from '../checkpoint/safetensors-reader.js';
 import { type SafetensorsEntry, writeSafetensors } from '../checkpoint/safetensors-writer.js';
 import { UserError } from '../errors.js';
 import type { Module, StateEntry } from '../nn/module.js';
-import type { Dtype, Tensor } from '../tensor/tensor.js';
+import type { Dtype, NumberArray, Tensor } from '../tensor/tensor.js';
 
 /** File names in a checkpoint's folder. */
 export const modelFileName = 'model.safetensors';
 export const optimizerFileName = 'optimizer.safetensors';
+/** The weights' running average, in a run that keeps one. */
+export const averageFileName = 'model_ema.safetensors';
 
 const stored: Readonly<Record<Dtype, readonly [StoredDtype, number]>> = {
   f32: ['F32', 4],
@@ -66,10 +68,11 @@ const copied = /^alignment_encoder\./;
 
 /**
  * Loads a model's weights from a checkpoint's folder.
+ * @param name of the file that holds them; the running average has one of its own
  * @throws UserError where they are another model's
  */
-export function loadModel(folder: string, model: Module): void {
-  const path = join(folder, modelFileName);
+export function loadModel(folder: string, model: Module, name: string = modelFileName): void {
+  const path = join(folder, name);
   const wrong = (why: string): UserError =>
     new UserError(
       `${path} is of another model: ${why}; give the model flags it was trained with, or another checkpoint`,
@@ -86,6 +89,23 @@ export function loadModel(folder: string, model: Module): void {
     const { missing } = model.loadStateDict(entries);
     if (missing.length > 0) throw wrong(`it lacks ${missing[0]}`);
   });
+}
+
+/** Takes up an optimizer's saved tensors. @throws UserError where one is missing: they are another optimizer's */
+export function loadOptimizer(
+  optimizer: { load(read: (name: string) => NumberArray, step: number): void },
+  entries: Map<string, StateEntry>,
+  steps: number,
+): void {
+  optimizer.load((name) => {
+    const entry = entries.get(name);
+    if (entry === undefined) {
+      throw new UserError(
+        `the checkpoint's optimizer lacks ${name}: it is of another optimizer or model; give the flags of its run`,
+      );
+    }
+    return entry.data;
+  }, steps);
 }
 
 /** Where a run looks for a checkpoint to go on from. */

@@ -37,6 +37,8 @@ export class RunLogs {
   readonly #progress: Progress;
   #lastTime = performance.now();
   #images = 0;
+  /** What the last evaluation found, for the progress line. */
+  #fields: Record<string, string> = {};
 
   /** @throws UserError where a log cannot be written */
   constructor(options: RunLogsOptions) {
@@ -76,14 +78,32 @@ export class RunLogs {
     this.#progress.update({
       step: step + 1,
       images: this.#images,
-      fields: { epoch: `${epoch + 1}/${this.#options.epochs}`, loss: values['loss']?.toFixed(4) ?? '-' },
+      fields: {
+        epoch: `${epoch + 1}/${this.#options.epochs}`,
+        loss: values['loss']?.toFixed(4) ?? '-',
+        ...this.#fields,
+      },
     });
   }
 
-  /** Ends an epoch: its means go to `log.txt`. */
-  endEpoch(epoch: number): void {
-    this.#epochs.write({ epoch, train: this.meters.means(), nParameters: this.#options.parameterCount });
+  /**
+   * Ends an epoch: its means go to `log.txt`.
+   * @param step the epoch's last
+   * @param test what an evaluation after it found: also for the other logs
+   */
+  endEpoch(epoch: number, step: number, test?: Readonly<Record<string, number>>): void {
+    const nParameters = this.#options.parameterCount;
+    this.#epochs.write({ epoch, train: this.meters.means(), test, nParameters });
     this.meters.reset();
+    if (test === undefined) return;
+    const named = (prefix: string): Record<string, number> =>
+      Object.fromEntries(Object.entries(test).map(([name, value]) => [`${prefix}${name}`, value]));
+    this.#steps.write({ step, epoch, ...named('test_') });
+    this.#board.addScalars(named('test/'), step);
+    this.#fields = Object.fromEntries(
+      Object.entries(test).map(([name, value]) => [`test_${name}`, value.toFixed(name === 'loss' ? 4 : 2)]),
+    );
+    this.restartClock();
   }
 
   restore(meters: MeterState): void {

@@ -71,6 +71,7 @@ image::CropRule crop_of(const Napi::Object& job) {
   crop.max_scale = number(object, "maxScale");
   check(crop.min_scale > 0 && crop.min_scale <= crop.max_scale && crop.max_scale <= 1, kOp,
         "a crop scale of ", crop.min_scale, " to ", crop.max_scale, "; give 0 < minScale <= maxScale <= 1");
+  crop.clamped = object.Get("clamped").ToBoolean();
   const Napi::Value draws = object.Get("draws");
   check(draws.IsTypedArray() && draws.As<Napi::TypedArray>().TypedArrayType() == napi_float64_array, kOp,
         "crop.draws must be a Float64Array");
@@ -82,6 +83,24 @@ image::CropRule crop_of(const Napi::Object& job) {
     crop.draws[i] = array[i];
   }
   return crop;
+}
+
+image::Operation operation_of(const Napi::Object& object) {
+  image::Operation operation{image::operation_from_name(text(object, "kind"))};
+  if (object.Has("value")) operation.value = number(object, "value");
+  if (object.Has("filter")) operation.filter = image::affine_filter_from_name(text(object, "filter"));
+  if (object.Has("fill")) {
+    const Napi::Array fill = list(object, "fill");
+    check(fill.Length() == 3, kOp, "operations[].fill has ", fill.Length(), " numbers, not 3");
+    for (uint32_t c = 0; c < 3; ++c) {
+      const Napi::Value part = fill.Get(c);
+      const double v = part.IsNumber() ? part.As<Napi::Number>().DoubleValue() : -1;
+      check(v >= 0 && v <= 255, kOp, "operations[].fill must be three numbers of 0 to 255");
+      operation.fill[c] = static_cast<uint8_t>(v);
+    }
+  }
+  check_operation(operation);
+  return operation;
 }
 
 image::View view_of(const Napi::Object& view, Napi::Array arrays) {
@@ -151,6 +170,11 @@ image::Job image_job_from_js(const Napi::Value& value, Napi::Array arrays) {
     job.jitter.push_back(
         {image::jitter_from_name(text(step, "kind")), static_cast<float>(number(step, "factor"))});
     check(job.jitter.back().factor >= 0, kOp, "jitter[].factor must not be negative");
+  }
+  if (object.Has("operations")) {
+    const Napi::Array operations = list(object, "operations");
+    for (uint32_t i = 0; i < operations.Length(); ++i)
+      job.operations.push_back(operation_of(item(operations, i, "operations[]")));
   }
   const Napi::Array views = list(object, "views");
   check(views.Length() > 0, kOp, "views must not be empty");

@@ -8,6 +8,7 @@ namespace cae::binding {
 void register_tensor(Napi::Env env, Napi::Object exports);
 void register_runtime(Napi::Env env, Napi::Object exports);
 void register_attention(Napi::Env env, Napi::Object exports);
+void register_augment(Napi::Env env, Napi::Object exports);
 void register_batch_norm(Napi::Env env, Napi::Object exports);
 void register_class_loss(Napi::Env env, Napi::Object exports);
 void register_conv(Napi::Env env, Napi::Object exports);

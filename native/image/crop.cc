@@ -28,8 +28,12 @@ Box random_crop(const RandomCrop& rule, Size picture) {
   for (int i = 0; i < RandomCrop::kTries; ++i) {
     const double wanted = area * (rule.min_scale + (rule.max_scale - rule.min_scale) * rule.draws[2 * i]);
     const double ratio = std::exp(low + (high - low) * rule.draws[2 * i + 1]);
-    const int width = round_half_even(std::sqrt(wanted * ratio));
-    const int height = round_half_even(std::sqrt(wanted / ratio));
+    int width = round_half_even(std::sqrt(wanted * ratio));
+    int height = round_half_even(std::sqrt(wanted / ratio));
+    if (rule.clamped) {
+      width = std::clamp(width, 1, picture.width);
+      height = std::clamp(height, 1, picture.height);
+    }
     if (width < 1 || height < 1 || width > picture.width || height > picture.height) continue;
     const double* place = &rule.draws[2 * RandomCrop::kTries];
     return {integer_up_to(picture.height - height, place[0]), integer_up_to(picture.width - width, place[1]),

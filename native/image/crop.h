@@ -16,6 +16,8 @@ struct RandomCrop {
   double max_scale = 1.0;
   double min_ratio = 3.0 / 4.0;  // width / height, log-uniform
   double max_ratio = 4.0 / 3.0;
+  // One try, its sides cut to the picture's, as linear probing crops: no try is thrown away.
+  bool clamped = false;
   // Uniform in [0, 1): area and aspect ratio of each try, then top and left.
   std::array<double, 2 * kTries + 2> draws{};
 };

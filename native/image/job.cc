@@ -11,6 +11,7 @@
 
 #include "core/error.h"
 #include "image/jpeg.h"
+#include "image/packing.h"
 
 namespace cae::image {
 namespace {
@@ -18,9 +19,9 @@ namespace {
 // A thread's memory. One huge picture should not stay in it for good.
 struct Workspace {
   static constexpr size_t kKeep = size_t{64} << 20;
-  Buffer file, pixels, rows;
+  Buffer file, pixels, rows, view, other_view;
   void trim() {
-    for (Buffer* buffer : {&file, &pixels, &rows}) buffer->trim(kKeep);
+    for (Buffer* buffer : {&file, &pixels, &rows, &view, &other_view}) buffer->trim(kKeep);
   }
 };
 
@@ -59,20 +60,11 @@ class File {
   int descriptor_;
 };
 
-Picture unpack(const PixelSource& source, const Box& box, Buffer& memory) {
-  const Picture picture = make_picture(memory, {box.height, box.width});
-  for (int y = 0; y < box.height; ++y) {
-    const uint8_t* from =
-        source.rgb + 3 * (static_cast<ptrdiff_t>(box.top + y) * source.size.width + box.left);
-    uint8_t* to = picture.row(y);
-    for (int x = 0; x < box.width; ++x, from += 3, to += 4) {
-      to[0] = from[0];
-      to[1] = from[1];
-      to[2] = from[2];
-      to[3] = 255;
-    }
-  }
-  return picture;
+// The operations on a view that was written already.
+void change(const View& view, const std::vector<Operation>& operations, Workspace& workspace) {
+  const Picture picture =
+      unpack(view.out, 3 * static_cast<ptrdiff_t>(view.size), {0, 0, view.size, view.size}, workspace.view);
+  pack(apply(picture, operations, workspace.view, workspace.other_view), view.out);
 }
 
 Box whole(Size size) {
@@ -115,13 +107,17 @@ void process(const Job& job, Size size, Decode&& decode, Workspace& workspace, R
     const Resize resize = centre ? resize_and_centre(picture.size, view.shorter, view.size, view.filter)
                                  : resize_to(view.size, view.filter);
     resample(picture, resize, view.out, workspace.rows);
+    if (!job.operations.empty()) change(view, job.operations, workspace);
   }
   report.outcome = Outcome::done;
 }
 
 void read(const Job& job, Workspace& workspace, Report& report) {
   if (const auto* pixels = std::get_if<PixelSource>(&job.source)) {
-    const auto decode = [&](const Box& box, Buffer& memory) { return unpack(*pixels, box, memory); };
+    const ptrdiff_t stride = 3 * static_cast<ptrdiff_t>(pixels->size.width);
+    const auto decode = [&](const Box& box, Buffer& memory) {
+      return unpack(pixels->rgb, stride, box, memory);
+    };
     return process(job, pixels->size, decode, workspace, report);
   }
   const Bytes file = File(std::get<std::string>(job.source)).read_all(workspace.file);

@@ -6,6 +6,7 @@
 
 #include "image/augment.h"
 #include "image/crop.h"
+#include "image/operation.h"
 
 namespace cae::image {
 
@@ -35,6 +36,8 @@ struct Job {
   bool mirrored = false;
   std::vector<JitterStep> jitter;
   std::vector<View> views;
+  // What is done to each view once it is resized.
+  std::vector<Operation> operations;
 };
 
 enum class Outcome {
@@ -51,7 +54,8 @@ struct Report {
   Box crop;   // in the picture after mirroring
 };
 
-// Jitter, mirroring, one crop, and that crop resized to each view, in that order. Never throws.
+// Jitter, mirroring, one crop, that crop resized to each view, and the operations on each, in that order.
+// Never throws.
 Report run(const Job& job);
 
 }  // namespace cae::image

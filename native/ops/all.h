@@ -2,6 +2,7 @@
 
 // Every family of operations.
 #include "ops/attention.h"
+#include "ops/augment.h"
 #include "ops/batch_norm.h"
 #include "ops/class_loss.h"
 #include "ops/conv.h"

@@ -1,6 +1,7 @@
 """Runs cae-native and the PyTorch peer in turn (A B A B ...) and prints the ratios of their medians as JSON.
 
     python scripts/bench/compare.py --model base --batch 8 --precision fp32 --tokenizer dall-e --rounds 2
+    python scripts/bench/compare.py --task finetune --model base --batch 8 --precision bf16
 
 Both commands print one JSON line last with `images_per_s`, `step_s` and `peak_mib`. Taking turns spreads
 whatever else the machine does over both. `speedup` = PyTorch's median step / the native one's (above 1: native
@@ -49,6 +50,7 @@ def summary(lines: list[dict]) -> dict:
 
 def main() -> None:
     p = argparse.ArgumentParser(description="cae-native against the PyTorch peer, in turn")
+    p.add_argument("--task", default="pretrain", choices=["pretrain", "finetune", "features"])
     p.add_argument("--model", default="base")
     p.add_argument("--batch", type=int, default=8)
     p.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
@@ -58,15 +60,18 @@ def main() -> None:
     p.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of both sides (OMP_NUM_THREADS)")
     p.add_argument("--native", default="node dist/cli/main.js bench", help="command; the flags below are added to it")
     p.add_argument("--python", default=sys.executable, help="Python that has torch")
-    p.add_argument("--torch-flags", default="", help="further flags for torch_step.py, e.g. '--attention sdpa'")
+    p.add_argument("--torch-flags", default="", help="further flags for the PyTorch script, e.g. '--attention sdpa'")
     args = p.parse_args()
     for name in ("batch", "steps", "rounds", "threads"):
         if getattr(args, name) < 1:
             p.error(f"--{name} must be at least 1")
     shared = ["--model", args.model, "--batch", str(args.batch), "--precision", args.precision]
-    shared += ["--steps", str(args.steps), "--tokenizer", args.tokenizer]
+    shared += ["--steps", str(args.steps)]
+    # A classifier has no tokenizer, and a script of its own.
+    shared += ["--tokenizer", args.tokenizer] if args.task == "pretrain" else ["--task", args.task]
+    script = "torch_step.py" if args.task == "pretrain" else "torch_finetune.py"
     native = [*shlex.split(args.native), *shared, "--device", "cpu"]
-    peer = [args.python, str(HERE / "torch_step.py"), *shared, "--threads", str(args.threads)]
+    peer = [args.python, str(HERE / script), *shared, "--threads", str(args.threads)]
     peer += shlex.split(args.torch_flags)
     natives, peers = [], []
     for _ in range(args.rounds):
@@ -76,6 +81,7 @@ def main() -> None:
     result = {
         "speedup": round(b["step_s"] / a["step_s"], 3),
         "peak_ratio": round(a["peak_mib"] / b["peak_mib"], 3),
+        "task": args.task,
         "precision": args.precision,
         "tokenizer": args.tokenizer,
         "rounds": args.rounds,

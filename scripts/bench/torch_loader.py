@@ -1,11 +1,14 @@
 """The reference's input pipeline in one process: images a second of torchvision + Pillow. Prints one JSON line.
 
     python torch_loader.py --data_path FOLDER --seconds 10
+    python torch_loader.py --data_path FOLDER --seconds 10 --transform finetune
 
-ImageFolder -> RGB -> horizontal flip (p 1/2) -> one random crop (area 0.08..1, aspect 3/4..4/3), resized twice by
+pretrain: ImageFolder -> RGB -> horizontal flip (p 1/2) -> one random crop (area 0.08..1, aspect 3/4..4/3), resized twice by
 Pillow: 224 bicubic and 112 lanczos -> ToTensor + Normalize(0.5, 0.5), and ToTensor + 0.8x + 0.1. As in the
-reference, torchvision's `resized_crop` is called for each view with the same box. One process, one torch thread;
-masks are not drawn and batches are not collated (in PyTorch's favour).
+reference, torchvision's `resized_crop` is called for each view with the same box.
+finetune: timm's create_transform as the reference calls it: random crop to 224 bicubic -> flip -> RandAugment
+rand-m9-mstd0.5-inc1 -> ToTensor + Normalize(ImageNet) -> random erasing 0.25 pixel.
+One process, one torch thread; masks are not drawn and batches are not collated (in PyTorch's favour).
 """
 
 import argparse
@@ -61,9 +64,30 @@ class TwoViews:
         return self.patches(first), self.tokens(second)
 
 
+def fine_tuning():
+    """timm's transform, and timm's version."""
+    import timm
+    from timm.data import create_transform
+
+    transform = create_transform(
+        input_size=224,
+        is_training=True,
+        color_jitter=0.4,
+        auto_augment="rand-m9-mstd0.5-inc1",
+        interpolation="bicubic",
+        re_prob=0.25,
+        re_mode="pixel",
+        re_count=1,
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+    )
+    return transform, timm.__version__
+
+
 def main() -> None:
     p = argparse.ArgumentParser(description="Images a second of the torchvision + Pillow pipeline")
     p.add_argument("--data_path", required=True, type=Path, help="image folder: one sub-folder a class")
+    p.add_argument("--transform", choices=["pretrain", "finetune"], default="pretrain")
     p.add_argument("--seconds", type=float, default=10)
     p.add_argument("--warmup", type=int, default=50, help="images before the clock starts")
     p.add_argument("--seed", type=int, default=0)
@@ -79,7 +103,11 @@ def main() -> None:
 
     import PIL
 
-    data = datasets.ImageFolder(str(args.data_path), TwoViews(transforms))
+    if args.transform == "finetune":
+        transform, timm_version = fine_tuning()
+    else:
+        transform, timm_version = TwoViews(transforms), None
+    data = datasets.ImageFolder(str(args.data_path), transform)
     order = list(range(len(data)))
     random.Random(args.seed).shuffle(order)
     for i in range(args.warmup):
@@ -91,7 +119,9 @@ def main() -> None:
     wall, used = time.perf_counter() - start, time.process_time() - cpu
     line = {
         "peer": "torchvision",
+        "transform": args.transform,
         "version": torchvision.__version__,
+        "timm": timm_version,
         "pillow": PIL.__version__,
         "images_per_s": round(count / wall, 2),
         "images_per_cpu_s": round(count / used, 2),

@@ -82,3 +82,33 @@ describe('Draws', () => {
     }
   });
 });
+
+describe('normal and beta variates', () => {
+  const count = 20_000;
+  /** Mean and variance of `count` draws. */
+  function moments(draw: (draws: Draws) => number): [mean: number, variance: number] {
+    const draws = new Draws(7, dataStream.mixing, 0, 0);
+    const values = Array.from({ length: count }, () => draw(draws));
+    const mean = values.reduce((a, b) => a + b, 0) / count;
+    return [mean, values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / count];
+  }
+
+  it('have the moments of the normal distribution', () => {
+    const [mean, variance] = moments((draws) => draws.normal(3, 2));
+    expect(Math.abs(mean - 3)).toBeLessThan((5 * 2) / Math.sqrt(count));
+    expect(Math.abs(variance - 4)).toBeLessThan((5 * 4 * Math.sqrt(2)) / Math.sqrt(count));
+  });
+
+  it.each([
+    [2, 5],
+    [0.8, 0.8],
+    [1, 3],
+    [0.1, 0.4],
+  ])('have the moments of the beta distribution (%d, %d)', (a, b) => {
+    const [mean, variance] = moments((draws) => draws.beta(a, b));
+    const expected = (a * b) / ((a + b) ** 2 * (a + b + 1));
+    expect(Math.abs(mean - a / (a + b))).toBeLessThan(5 * Math.sqrt(expected / count));
+    // The fourth central moment of anything in 0 … 1 is at most its variance.
+    expect(Math.abs(variance - expected)).toBeLessThan(5 * Math.sqrt(expected / count));
+  });
+});

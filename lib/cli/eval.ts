@@ -1,0 +1,161 @@
+import type { Command } from 'commander';
+import { openEvalData } from '../data/classification-data.js';
+import { createEvalLoader, defaultCropPct, onePass } from '../data/classification-loader.js';
+import type { ImageSet } from '../data/image-set.js';
+import { UserError } from '../errors.js';
+import { Progress } from '../logging/progress.js';
+import { classifierOfTensors, createClassifier, type SavedModel } from '../models/saved-classifier.js';
+import { native } from '../native/addon.js';
+import { ClassificationInput } from '../training/classification-input.js';
+import { pictureView } from '../training/classifier-views.js';
+import { scoreBatches } from '../training/classify.js';
+import { averageFileName, loadModel } from '../training/run-checkpoint.js';
+import { dtypeOf, pixelNormalization } from './classifier-data.js';
+import type { TrainableClassifier } from './classifier-model.js';
+import { dataFlags, encoderFlags, reportFlags } from './classify-flags.js';
+import {
+  addFlags,
+  choiceFlag,
+  type FlagValues,
+  flagValues,
+  intFlag,
+  required,
+  switchFlag,
+  textFlag,
+  usageError,
+} from './flags.js';
+import {
+  checkpointEntries,
+  configOf,
+  normalizationOf,
+  type OpenCheckpoint,
+  openCheckpoint,
+} from './open-checkpoint.js';
+import { report } from './score-report.js';
+
+const { random: _random, ...sizes } = encoderFlags;
+const flags = {
+  ...sizes,
+  ...reportFlags,
+  checkpoint: textFlag(
+    undefined,
+    'fine-tuned or probed classifier: a run or checkpoint folder, .safetensors or .pth',
+  ),
+  data_set: choiceFlag(
+    ['image_folder', 'IMNET', 'CIFAR', 'CIFAR10'],
+    'image_folder',
+    'layout of DATA: a folder a class; one with val; binary files',
+  ),
+  nb_classes: dataFlags.nb_classes,
+  batch_size: intFlag(64, 'pictures a batch', { min: 1 }),
+  model_ema: switchFlag("the weights' running average in their place"),
+} as const;
+
+type EvalFlags = FlagValues<typeof flags>;
+
+/** Adds the command's flags and action. */
+export function register(command: Command): void {
+  command.argument('<data>', 'labelled pictures: a folder with a sub-folder for each class');
+  addFlags(command, flags).action(async (data: string, parsed: Record<string, unknown>) => {
+    await evaluate(data, flagValues(flags, parsed));
+  });
+}
+
+async function evaluate(dataPath: string, values: EvalFlags): Promise<void> {
+  if (values.device !== 'cpu') {
+    throw usageError(`--device ${values.device} is not part of this build; use cpu`);
+  }
+  const path = required('checkpoint', values.checkpoint);
+  using checkpoint = await openCheckpoint(path, values.model_key);
+  const { saved } = checkpoint;
+  const dataSet = values.data_set;
+  const images = openEvalData({ dataSet, dataPath, evalDataPath: dataPath, nbClasses: values.nb_classes });
+  const model = openClassifier(values, checkpoint, path);
+  checkClasses(images, saved, model.classes, path);
+  if (values.threads !== undefined) native.setThreads(values.threads);
+  const inputSize = model.config.imageSize;
+  const loader = createEvalLoader({
+    images,
+    batchSize: values.batch_size,
+    seed: values.seed,
+    numWorkers: values.num_workers,
+    inputSize,
+    cropPct: values.crop_pct ?? saved.cropPct ?? defaultCropPct(inputSize),
+  });
+  const input = new ClassificationInput({
+    normalization: pixelNormalization(normalizationOf(values, saved, 'imagenet')),
+    seed: values.seed,
+    classes: model.classes,
+  });
+  const progress = new Progress({ label: 'eval', totalSteps: images.length });
+  try {
+    const scores = await scoreBatches({
+      batches: onePass(loader),
+      view: pictureView(model, input),
+      classes: model.classes,
+      dtype: dtypeOf(values),
+      onProgress: (pictures) => progress.update({ step: pictures, images: pictures }),
+    });
+    progress.finish();
+    if (scores !== undefined) await report(values, images.classes, scores);
+  } finally {
+    progress.finish();
+    loader.close();
+    input.dispose();
+  }
+}
+
+/**
+ * The classifier that a checkpoint holds: as the run saved it, or as its tensors' names tell.
+ * @throws UserError where it holds none, or lacks a tensor
+ */
+function openClassifier(values: EvalFlags, checkpoint: OpenCheckpoint, path: string): TrainableClassifier {
+  const { saved, weights } = checkpoint;
+  const entries = checkpointEntries(checkpoint);
+  const found = classifierOfTensors(entries);
+  if (found === undefined || weights === undefined) {
+    throw new UserError(
+      `${path} holds no classifier: it has no head; give a checkpoint of cae-native linear, attentive or finetune`,
+    );
+  }
+  const model = createClassifier(saved.task ?? found.task, configOf(values, saved, found.config));
+  const { run } = weights;
+  if (values.model_ema) {
+    if (run === undefined)
+      throw new UserError(`--model_ema: ${path} is no folder of a run, which keeps averages apart`);
+    loadModel(run.folder, model, averageFileName);
+    return model;
+  }
+  const state = model.stateDict();
+  for (const [name, { shape }] of entries) {
+    const own = state.get(name);
+    if (own !== undefined && own.shape.join() !== shape.join()) {
+      throw new UserError(
+        `${path} is of another model: ${name} is [${shape.join(', ')}] there and [${own.shape.join(', ')}] here; give its --model and sizes`,
+      );
+    }
+  }
+  const { missing } = model.loadStateDict(entries);
+  if (missing.length > 0) {
+    throw new UserError(
+      `${path} lacks ${missing.slice(0, 3).join(', ')}; give its --model and sizes, or another checkpoint`,
+    );
+  }
+  return model;
+}
+
+/** @throws UserError where the pictures' classes are not the classifier's */
+function checkClasses(images: ImageSet, saved: SavedModel, count: number, path: string): void {
+  const { classes } = images;
+  if (classes.length !== count) {
+    throw new UserError(
+      `${path} tells ${count} classes and the data has ${classes.length}; give the data it was trained for`,
+    );
+  }
+  const at = saved.classes?.findIndex((name, i) => name !== classes[i]) ?? -1;
+  if (at >= 0) {
+    throw new UserError(
+      `class ${at} of ${path} is '${saved.classes?.[at]}' and the data's is '${classes[at]}'; give the data it was trained for`,
+    );
+  }
+}
