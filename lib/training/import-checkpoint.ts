@@ -54,7 +54,7 @@ export async function importCheckpoint(
   }
   const tensors = withoutAlignmentEncoder(weights.tensors);
   const args = argsOf(entry('args'));
-  const saved = entry('optimizer');
+  const saved = isCae(weights.tensors) ? entry('optimizer') : undefined;
   const optimizer = saved === undefined ? undefined : importOptimizer(saved, tensors, source);
   const state = own ?? stateOf(tensors, { ...hints, args }, optimizer?.step ?? 0, entry('epoch'), source);
   const files = [tensorsFile(modelFileName, tensors)];
