@@ -3,6 +3,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    globalSetup: ['test/build-cli.ts'],
     // The native core is one process-wide device with its own threads: a process a file, two at a time.
     pool: 'forks',
     maxWorkers: 2,

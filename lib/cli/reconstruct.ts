@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import sharp from 'sharp';
 import { verifyCheckpoint } from '../checkpoint/checkpoint-state.js';
-import { fileError } from '../checkpoint/file-errors.js';
+import { writeFileWhole } from '../checkpoint/file-sink.js';
 import { loadImage } from '../data/load-image.js';
 import { createMaskGenerator } from '../data/masks.js';
 import { UserError } from '../errors.js';
@@ -85,12 +85,9 @@ async function writeSheet(path: string, rows: readonly Row[], side: number): Pro
     })),
   );
   const size = { width: gap + columns * (side + gap), height: gap + rows.length * (side + gap) };
-  try {
-    await sharp({ create: { ...size, channels: 3, background: 'white' } })
-      .composite(pieces)
-      .png()
-      .toFile(path);
-  } catch (error) {
-    throw fileError('write', path, error);
-  }
+  const png = await sharp({ create: { ...size, channels: 3, background: 'white' } })
+    .composite(pieces)
+    .png()
+    .toBuffer();
+  await writeFileWhole(path, (sink) => sink.write(png));
 }

@@ -9,16 +9,18 @@ export class Meters {
   readonly #meters = new Map<string, { sum: number; weight: number }>();
 
   /**
-   * Adds a step's values.
+   * Adds a step's values. One that is not finite (the gradient's norm of a step that the loss scale made overflow) is
+   * left out: it would be all that the epoch's mean shows.
    *
    * @param weight how much they count, 1 (a step) by default
    */
   update(values: Readonly<Record<string, number>>, weight = 1): void {
     for (const [name, value] of Object.entries(values)) {
       const meter = this.#meters.get(name) ?? { sum: 0, weight: 0 };
+      this.#meters.set(name, meter);
+      if (!Number.isFinite(value)) continue;
       meter.sum += value * weight;
       meter.weight += weight;
-      this.#meters.set(name, meter);
     }
   }
 

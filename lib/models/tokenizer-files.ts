@@ -8,6 +8,7 @@ import { readTorchArchive } from '../checkpoint/torch-archive.js';
 import type { TorchTensor } from '../checkpoint/torch-tensor.js';
 import { UserError } from '../errors.js';
 import type { StateEntry } from '../nn/module.js';
+import { discreteVaeConfig } from './discrete-vae.js';
 
 /** Tensors of a file under their names, each read when its data is asked for. */
 export type TensorEntries = Map<string, StateEntry>;
@@ -64,6 +65,8 @@ export async function readCustomized(path: string): Promise<{ entries: TensorEnt
   }
   const file = SafetensorsFile.open(source);
   try {
+    // Before its tensors are read: they may be another model's, of any size and type.
+    discreteVaeConfig(new Map(file.names().map((name) => [name, file.info(name).shape])), source);
     const entries = file
       .names()
       .map((name): [string, StateEntry] => [

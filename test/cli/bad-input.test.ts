@@ -3,12 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makePictures } from '../training/small-run.js';
-import { buildCli, runCli } from './run-cli.js';
+import { runCli } from './run-cli.js';
 
 let folder: string;
 let data: string;
 beforeAll(async () => {
-  buildCli();
   folder = mkdtempSync(join(tmpdir(), 'cae-test-'));
   data = await makePictures(join(folder, 'data'), 4);
   mkdirSync(join(folder, 'empty'));

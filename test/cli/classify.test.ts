@@ -7,13 +7,12 @@ import { writeSafetensors } from '../../lib/checkpoint/safetensors-writer.js';
 import { modelConfig } from '../../lib/models/registry.js';
 import { makeColours } from '../training/small-finetune.js';
 import { pretrainSmall } from '../training/small-run.js';
-import { buildCli, runCli } from './run-cli.js';
+import { runCli } from './run-cli.js';
 
 let folder: string;
 let data: string;
 let checkpoint: string;
 beforeAll(async () => {
-  buildCli();
   folder = mkdtempSync(join(tmpdir(), 'cae-test-'));
   data = join(folder, 'data');
   await makeColours(join(data, 'train'), 12);

@@ -12,14 +12,13 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bytesOf, makeZip } from '../checkpoint/support.js';
 import { fixture } from '../fixtures.js';
-import { buildCli, runCli } from './run-cli.js';
+import { runCli } from './run-cli.js';
 
 let folder: string;
 /** One byte as Latin-1 text. */
 const chr = (code: number): string => String.fromCharCode(code);
 const place = (name: string): string => join(folder, name);
 beforeAll(() => {
-  buildCli();
   folder = mkdtempSync(join(tmpdir(), 'cae-test-'));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

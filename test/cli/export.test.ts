@@ -4,12 +4,11 @@ import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fixture } from '../fixtures.js';
-import { buildCli, runCli } from './run-cli.js';
+import { runCli } from './run-cli.js';
 
 let folder: string;
 const place = (name: string): string => join(folder, name);
 beforeAll(() => {
-  buildCli();
   folder = mkdtempSync(join(tmpdir(), 'cae-test-'));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

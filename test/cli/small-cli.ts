@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { makePictures } from '../training/small-run.js';
-import { buildCli, cliPath, runCli } from './run-cli.js';
+import { cliPath, runCli } from './run-cli.js';
 
 /** A data set of a few pictures and a tokenizer trained on it for a step or two, for runs of the command line. */
 export interface SmallWorld {
@@ -15,9 +15,8 @@ export interface SmallWorld {
 /** Entries of the small tokenizer. */
 export const smallVocabulary = 16;
 
-/** Builds the command line and makes a small world in a folder. */
+/** Makes a small world in a folder. */
 export async function makeSmallWorld(folder: string, perClass = 8): Promise<SmallWorld> {
-  buildCli();
   mkdirSync(folder, { recursive: true });
   const data = await makePictures(join(folder, 'data'), perClass);
   const tokenizer = join(folder, 'tokenizer');

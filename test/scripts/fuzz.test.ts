@@ -3,12 +3,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { buildCli } from '../cli/run-cli.js';
 
 const root = join(import.meta.dirname, '../..');
 let folder: string;
 beforeAll(() => {
-  buildCli();
   folder = mkdtempSync(join(tmpdir(), 'cae-test-'));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
