@@ -1,5 +1,6 @@
-// Convolutions through oneDNN, over NHWC activations; weights are brought into the layout it likes best at
-// each call, which costs one pass over them.
+// Convolutions over NHWC activations: wide 3x3 ones forward in f32 by Winograd's algorithm, all others
+// through oneDNN; weights are brought into the layout it likes best at each call, which costs one pass over
+// them.
 #include "ops/conv.h"
 
 #include <map>
@@ -9,6 +10,7 @@
 
 #include "cpu/column_sum.h"
 #include "cpu/onednn.h"
+#include "cpu/winograd.h"
 
 namespace cae::cpu {
 namespace {
@@ -169,6 +171,10 @@ void conv2d_forward(const TensorView& x, const TensorView& weight, const TensorV
     });
     if (relu)
       for (int64_t i = 0; i < y.numel(); ++i) out[i] = out[i] > 0 ? out[i] : 0;
+    return;
+  }
+  if (winograd_applies(x, weight, stride, padding)) {
+    winograd_conv3x3(x, weight, bias, relu, y);
     return;
   }
   Plan& plan = plan_for(Pass::Forward, g, x.dtype, weight.dtype, static_cast<bool>(bias), relu);
