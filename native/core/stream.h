@@ -56,7 +56,7 @@ class CpuStream {
   std::deque<Item> queue_;
   bool stopping_ = false;
   std::optional<Clock::time_point> waiting_since_;  // set while the worker waits on an empty queue
-  std::exception_ptr error_;  // touched by the worker alone
+  std::exception_ptr error_;                        // touched by the worker alone
   std::atomic<uint64_t> tasks_{0}, busy_ns_{0}, idle_ns_{0};
   std::thread worker_;
 };
