@@ -1,3 +1,4 @@
+import { open, readFile } from 'node:fs/promises';
 import sharp from 'sharp';
 import {
   type ImageJob,
@@ -7,6 +8,7 @@ import {
   type ImageTransform,
   nativeImages,
 } from '../native/image.js';
+import { decodePlain, type PlainPicture } from './plain-formats.js';
 
 export type ReadRequest = ImageSource & ImageTransform;
 
@@ -24,9 +26,19 @@ function reportOf(report: ImageReport): ReadReport {
   return report.outcome === 'done' ? done : { error: report.message.replace(/^\[\w+\] /, '') };
 }
 
-/** Decodes what is no JPEG; transparency is dropped and profiles are ignored, as PIL's convert('RGB') does. */
+/** A picture in a plain format; undefined for any other, of which no more than the beginning is read. */
+async function readPlain(path: string): Promise<PlainPicture | undefined> {
+  await using file = await open(path, 'r');
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(2), 0, 2, 0);
+  const magic = buffer.toString('latin1', 0, bytesRead);
+  return ['BM', 'P5', 'P6'].includes(magic) ? decodePlain(await readFile(path)) : undefined;
+}
+
+/** Decodes what is no JPEG: the plain formats here, the others by sharp; transparency is dropped and profiles are ignored, as PIL's convert('RGB') does. */
 async function decodeOther(request: FileRequest): Promise<ImageJob> {
   const { path, ...transform } = request;
+  const plain = await readPlain(path);
+  if (plain !== undefined) return { ...plain, ...transform };
   const { data, info } = await sharp(path, { failOn: 'error', ignoreIcc: true, pages: 1 })
     .toColourspace('srgb')
     .removeAlpha()

@@ -167,6 +167,20 @@ describe('the centre of a picture resized', () => {
   });
 });
 
+/** A JPEG file with something done to it in the middle of its pixels' data. */
+function damaged(change: (bytes: Buffer, middle: number) => Uint8Array): () => Promise<Uint8Array> {
+  return async () => {
+    const bytes = await testPicture(90, 120).jpeg().toBuffer();
+    const start = bytes.indexOf(Buffer.from([0xff, 0xda]));
+    return change(bytes, start + ((bytes.length - start) >> 1));
+  };
+}
+
+const cut = (bytes: Buffer, from: number, to: number): Buffer =>
+  Buffer.concat([bytes.subarray(0, from), bytes.subarray(to)]);
+const insert = (bytes: Buffer, at: number): Buffer =>
+  Buffer.concat([bytes.subarray(0, at), Buffer.from([0xff, 0xd0]), bytes.subarray(at)]);
+
 describe('files that cannot be read', () => {
   it('fails for a JPEG cut off anywhere, also below the crop', async () => {
     for (const progressive of [false, true]) {
@@ -179,6 +193,28 @@ describe('files that cannot be read', () => {
         expect(report.message).toMatch(/truncated/);
       }
     }
+  });
+
+  // What Pillow does: it raises where the file ends early, and shows what it can where the data are wrong.
+  it.each([
+    ['random bytes in the middle', 'done', damaged((bytes, middle) => bytes.fill(0x5a, middle, middle + 60))],
+    ['zeros in the middle', 'done', damaged((bytes, middle) => bytes.fill(0, middle, middle + 60))],
+    ['a part that is missing', 'done', damaged((bytes, middle) => cut(bytes, middle, middle + 60))],
+    [
+      'a second half that is missing',
+      'done',
+      damaged((bytes, middle) => cut(bytes, middle, bytes.length - 2)),
+    ],
+    ['a restart marker where none belongs', 'done', damaged((bytes, middle) => insert(bytes, middle))],
+    ['no end', 'failed', damaged((bytes) => bytes.subarray(0, bytes.length - 2))],
+    ['no end, and no second half', 'failed', damaged((bytes, middle) => bytes.subarray(0, middle))],
+  ] as const)('takes a JPEG with %s as Pillow does: %s', async (_what, outcome, file) => {
+    const path = join(folder, 'damage.jpg');
+    writeFileSync(path, await file());
+    const { pixels, report } = await squareCrop({ path }, [0, 0, 90]);
+    expect(report.outcome).toBe(outcome);
+    if (outcome === 'failed') expect(report.message).toMatch(/truncated/);
+    else expect(new Set(pixels).size).toBeGreaterThan(20);
   });
 
   it('fails with the decoder’s words for a damaged header', async () => {

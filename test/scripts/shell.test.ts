@@ -218,13 +218,15 @@ describe('test-counts.mjs', () => {
 });
 
 describe('quickstart-summary.mjs', () => {
-  it('reads both logs', () => {
+  it('reads both logs and the statistics of the tokens', () => {
     const line = (loss: number, accuracy: number) =>
       `{"train_loss": ${loss}, "train_loss_main": ${loss}, "train_mlm_acc": ${accuracy}, "epoch": 0}\n`;
     const folder = temporaryFolder();
     for (const name of ['tokenizer', 'pretrain']) mkdirSync(join(folder, name));
     writeFileSync(join(folder, 'tokenizer/log.txt'), line(0.25, 0) + line(0.01, 0));
     writeFileSync(join(folder, 'pretrain/log.txt'), line(5.5, 0.01) + line(4, 0.1) + line(3.25, 0.345));
+    const tokens = '{"vocabulary": 256, "used": 192, "top_share": 0.05, "entropy": 4.5}';
+    writeFileSync(join(folder, 'tokens.json'), tokens);
     const { status, stdout } = run(folder, [
       process.execPath,
       join(root, 'scripts/quickstart-summary.mjs'),
@@ -232,7 +234,10 @@ describe('quickstart-summary.mjs', () => {
     ]);
     expect(status).toBe(0);
     expect(stdout).toContain('tokenizer loss  0.2500 -> 0.0100');
-    expect(stdout).toContain('CAE token loss  5.5000 -> 3.2500 (guessing: 5.5452)');
-    expect(stdout).toContain('1.0 % -> 34.5 % of masked tokens');
+    expect(stdout).toContain('192 of 256 words used (75.0 %)');
+    expect(stdout).toContain(
+      'CAE token loss  5.5000 -> 3.2500 (guessing: ln 256 = 5.5452; by frequency: 4.5000)',
+    );
+    expect(stdout).toContain("1.0 % -> 34.5 % of masked tokens (the most frequent token's share: 5.0 %)");
   });
 });
