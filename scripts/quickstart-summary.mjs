@@ -1,10 +1,12 @@
 #!/usr/bin/env node
-/** Prints how the two runs of the quickstart went, from their logs. usage: node scripts/quickstart-summary.mjs OUT */
+/**
+ * Prints how the two runs of the quickstart went, from their logs and token-statistics.mjs's line in tokens.json.
+ * usage: node scripts/quickstart-summary.mjs OUT
+ */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const out = process.argv[2] ?? 'quickstart';
-const vocabulary = 256;
 
 /** First and last epoch of a run's log.txt. */
 function ends(run) {
@@ -15,18 +17,25 @@ function ends(run) {
 
 const tokenizer = ends('tokenizer');
 const cae = ends('pretrain');
+const tokens = JSON.parse(readFileSync(join(out, 'tokens.json'), 'utf8'));
 const digits = (value) => value.toFixed(4);
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
+const fromTo = (run, key, show) => `${show(run.first[key])} -> ${show(run.last[key])}`;
 const rows = [
-  ['tokenizer loss', `${digits(tokenizer.first.train_loss)} -> ${digits(tokenizer.last.train_loss)}`],
+  ['tokenizer loss', fromTo(tokenizer, 'train_loss', digits)],
   ['', `${tokenizer.epochs} epochs, ${tokenizer.path}`],
   [
+    'codebook',
+    `${tokens.used} of ${tokens.vocabulary} words used (${percent(tokens.used / tokens.vocabulary)})`,
+  ],
+  [
     'CAE token loss',
-    `${digits(cae.first.train_loss_main)} -> ${digits(cae.last.train_loss_main)} (guessing: ${digits(Math.log(vocabulary))})`,
+    `${fromTo(cae, 'train_loss_main', digits)} (guessing: ln ${tokens.vocabulary} = ${digits(Math.log(tokens.vocabulary))}; ` +
+      `by frequency: ${digits(tokens.entropy)})`,
   ],
   [
     'CAE accuracy',
-    `${percent(cae.first.train_mlm_acc)} -> ${percent(cae.last.train_mlm_acc)} of masked tokens`,
+    `${fromTo(cae, 'train_mlm_acc', percent)} of masked tokens (the most frequent token's share: ${percent(tokens.top_share)})`,
   ],
   ['', `${cae.epochs} epochs, ${cae.path}`],
 ];

@@ -17,8 +17,8 @@ out="$(cd "${1:-quickstart}" && pwd)"
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 images="${QUICKSTART_IMAGES:-400}"
-tokenizer_epochs="${QUICKSTART_TOKENIZER_EPOCHS:-20}"
-epochs="${QUICKSTART_EPOCHS:-40}"
+tokenizer_epochs="${QUICKSTART_TOKENIZER_EPOCHS:-60}"
+epochs="${QUICKSTART_EPOCHS:-50}"
 
 phase() { printf '\n[%4ds] %s\n' "$SECONDS" "$1"; }
 cae() { node dist/cli/main.js "$@"; }
@@ -37,7 +37,7 @@ phase "Sample data: $images JPEG files in $data"
 phase "Training a tokenizer of 256 words, $tokenizer_epochs epochs"
 cae train-tokenizer --data_path "$data/train" --output_dir "$out/tokenizer" \
   --image_size 64 --num_tokens 256 --dvae_num_layers 3 --num_resnet_blocks 1 --hidden_dim 64 --codebook_dim 64 \
-  --epochs "$tokenizer_epochs" --batch_size 32 --lr 1e-3
+  --temperature 0.5 --epochs "$tokenizer_epochs" --batch_size 16 --lr 3e-3 --save_ckpt_freq 20
 
 # 64-pixel pictures in 8-pixel patches: an 8 x 8 grid, and the tokenizer's three halvings give one token a patch.
 phase "Pretraining a small CAE, $epochs epochs"
@@ -61,6 +61,7 @@ cae reconstruct "$data"/val/{checker,circle,ring,sphere,star,stripes}/004.jpg \
   --checkpoint "$checkpoint" --tokenizer "$out/tokenizer" -o "$picture"
 
 phase 'Done'
+node scripts/token-statistics.mjs "$data/train" "$out/tokenizer" >"$out/tokens.json"
 node scripts/quickstart-summary.mjs "$out"
 printf '  checkpoint      %s\n' "$checkpoint"
 printf '  curves          tensorboard --logdir %s\n' "$out"

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { mkdirSync, statSync } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fileError, systemCode } from './file-errors.js';
@@ -39,6 +40,20 @@ export async function makeFolder(folder: string): Promise<void> {
       await makeFolder(dirname(folder));
       await mkdir(folder);
     } else if (systemCode(error) !== 'EEXIST' || !(await stat(folder)).isDirectory()) {
+      throw error;
+    }
+  }
+}
+
+/** As `makeFolder`, at once. Node's own recursive mkdir never returns where a parent exists but takes no folder (/proc). */
+export function makeFolderSync(folder: string): void {
+  try {
+    mkdirSync(folder);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT' && dirname(folder) !== folder) {
+      makeFolderSync(dirname(folder));
+      mkdirSync(folder);
+    } else if (systemCode(error) !== 'EEXIST' || !statSync(folder).isDirectory()) {
       throw error;
     }
   }

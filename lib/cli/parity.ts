@@ -1,10 +1,11 @@
-import { mkdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { type Command, Option } from 'commander';
+import { fileError } from '../checkpoint/file-errors.js';
+import { makeFolderSync } from '../checkpoint/file-sink.js';
 import { SafetensorsFile } from '../checkpoint/safetensors-reader.js';
 import { writeSafetensors } from '../checkpoint/safetensors-writer.js';
 import { UserError } from '../errors.js';
-import { type Comparison, compareWithFixture } from '../parity/compare.js';
+import { type Comparison, compareWithFixture, tolerances } from '../parity/compare.js';
 import { parityKinds } from '../parity/kinds.js';
 import { compareReferenceCheckpoint, referenceCheckpointKind } from '../parity/reference-checkpoint.js';
 import type { Computed } from '../parity/types.js';
@@ -14,9 +15,6 @@ interface ParityFlags {
   precision: 'fp32' | 'bf16';
   dump?: string;
 }
-
-/** Largest relative error that passes: rounding in fp32, the format's own coarseness in bf16. */
-const tolerances = { fp32: 1e-4, bf16: 2e-2 } as const;
 
 /** Adds the command's flags and action. */
 export function register(command: Command): void {
@@ -71,7 +69,11 @@ function report(path: string, how: string, comparisons: readonly Comparison[]): 
 
 /** Writes computed tensors under their `expect.*` names. */
 async function dumpComputed(path: string, computed: Map<string, Computed>, folder: string): Promise<void> {
-  mkdirSync(folder, { recursive: true });
+  try {
+    makeFolderSync(folder);
+  } catch (error) {
+    throw fileError('write', folder, error);
+  }
   const entries = [...computed].map(([name, { data, shape }]) => ({
     name: `expect.${name}`,
     dtype: storedDtype(data),

@@ -15,7 +15,11 @@ export const pretrainFlags = {
     'dall-e',
     'kind of tokenizer: dall-e and customized are supported',
   ),
-  dvae_num_layers: intFlag(3, 'halvings of a customized tokenizer', { min: 1 }),
+  dvae_num_layers: intFlag(
+    undefined,
+    "halvings of a customized tokenizer, checked against its file; default: the file's",
+    { min: 1 },
+  ),
   layer_scale_init_value: numberFlag(0.1, 'initial layer scale of the encoder, 0 for none', { min: 0 }),
   input_size: intFlag(224, 'side of the pictures [pixels]', { min: 1 }),
   second_input_size: intFlag(112, "side of the tokenizer's view [pixels]", { min: 1 }),

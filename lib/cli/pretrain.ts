@@ -57,7 +57,6 @@ async function train(flags: PretrainFlags, config: CaeConfig, loader: PretrainLo
   const tokenizer = await openTokenizer(flags, config);
   const model = new Cae(config);
   model.initialize(flags.seed, flags.fix_init_weight);
-  printParameters(model);
   const [beta1 = 0.9, beta2 = 0.999] = flags.opt_betas;
   const optimizer = new AdamW(parameterGroups(model.namedParameters()), {
     betas: [beta1, beta2],
@@ -93,6 +92,7 @@ async function train(flags: PretrainFlags, config: CaeConfig, loader: PretrainLo
     keepLast: flags.keep_last,
     autoResume: !flags.no_auto_resume,
     resume: flags.resume,
+    intro: parametersOf(model),
     model: {
       kind: 'cae',
       config: { ...config },
@@ -179,6 +179,12 @@ async function openTokenizer(flags: PretrainFlags, config: CaeConfig) {
       `${path} has ${tokenizer.vocabulary} tokens and --decoder_num_classes is ${config.decoderNumClasses}; give ${tokenizer.vocabulary}`,
     );
   }
+  const layers = Math.log2(tokenizer.reduction);
+  if (type === 'customized' && flags.dvae_num_layers !== undefined && flags.dvae_num_layers !== layers) {
+    throw usageError(
+      `--dvae_num_layers ${flags.dvae_num_layers}: ${path} has ${layers}; give ${layers}, or leave it out`,
+    );
+  }
   const grid = flags.second_input_size / tokenizer.reduction;
   if (grid !== gridSize(config)) {
     const wanted = gridSize(config) * tokenizer.reduction;
@@ -189,13 +195,13 @@ async function openTokenizer(flags: PretrainFlags, config: CaeConfig) {
   return tokenizer;
 }
 
-/** The table of parameters, on standard error with the progress. */
-export function printParameters(model: Module): void {
+/** The table of a model's parameters. */
+export function parametersOf(model: Module): string {
   const rows = [...model.namedParameters()].map(([name, parameter]) => ({
     name,
     shape: parameter.shape,
     dtypeBytes: 4,
     trainable: parameter.requiresGrad,
   }));
-  process.stderr.write(`${parameterTable(rows)}\n`);
+  return parameterTable(rows);
 }

@@ -27,7 +27,7 @@ import {
 import { type ClassifyFlags, checkClassifyFlags } from './classify-checks.js';
 import { required, usageError } from './flags.js';
 import { normalizationOf, openCheckpoint } from './open-checkpoint.js';
-import { printParameters } from './pretrain.js';
+import { parametersOf } from './pretrain.js';
 import { report } from './score-report.js';
 
 /** Trains a classifier, or evaluates it alone: everything is checked before anything is written. */
@@ -123,7 +123,6 @@ async function train<B extends LabelledBatch>(
   const { task: name, flags, data, inputSize, normalization, cropPct } = pictures;
   const stepsPerEpoch = stepsOf(pictures, source.batchesPerEpoch);
   const schedules = schedulesOf(name, flags, stepsPerEpoch);
-  printParameters(model);
   const { optimizer, leastScale } = optimizerOf(model, flags);
   const measured = !flags.disable_eval_during_finetuning;
   const task = new ClassifyTask<B>({
@@ -160,6 +159,7 @@ async function train<B extends LabelledBatch>(
     evalFreq: flags.eval_freq,
     autoResume: !flags.no_auto_resume,
     resume: flags.resume,
+    intro: parametersOf(model),
     model: savedAs(pictures, model),
     args: JSON.parse(JSON.stringify(flags)) as JsonObject,
     unchanged: {

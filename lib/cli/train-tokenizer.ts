@@ -21,7 +21,7 @@ import {
   textFlag,
   usageError,
 } from './flags.js';
-import { printParameters } from './pretrain.js';
+import { parametersOf } from './pretrain.js';
 
 const flags = {
   data_path: textFlag(undefined, 'folder with a sub-folder of pictures for each class'),
@@ -37,11 +37,12 @@ const flags = {
   temperature: numberFlag(0.9, 'of the gumbel-softmax, at the start', { above: 0 }),
   temperature_end: numberFlag(0.0625, 'of the gumbel-softmax, at the end', { above: 0 }),
   smooth_l1_loss: switchFlag('smooth L1 in place of the mean squared error'),
-  kl_div_loss_weight: numberFlag(0, "weight of the codes' divergence from uniform", { min: 0 }),
+  kl_div_loss_weight: numberFlag(0, "weight of KL(a picture's tokens, uniform) [per nat]", { min: 0 }),
   epochs: intFlag(20, 'epochs of the whole run', { min: 1 }),
   batch_size: intFlag(32, 'pictures a step', { min: 1 }),
   update_freq: intFlag(1, 'batches whose gradients make one step', { min: 1 }),
   lr: numberFlag(1e-3, 'highest learning rate', { above: 0 }),
+  encoder_lr_scale: numberFlag(0.05, "the encoder's share of the learning rate", { above: 0, max: 1 }),
   min_lr: numberFlag(1e-5, 'learning rate at the end', { min: 0 }),
   warmup_epochs: numberFlag(1, 'epochs of warmup', { min: 0 }),
   weight_decay: numberFlag(0, 'weight decay', { min: 0 }),
@@ -117,11 +118,17 @@ async function train(values: TokenizerFlags, loader: Loader): Promise<void> {
   const { DiscreteVae } = await import('../models/discrete-vae.js');
   const model = new DiscreteVae(config);
   model.initialize(seed);
-  printParameters(model);
   const schedule = { epochs, stepsPerEpoch };
   const task = new TrainTokenizerTask({
     model,
-    optimizer: new AdamW(parameterGroups(model.namedParameters())),
+    // The decoder learns fast what the tokens mean; an encoder as fast would change the meaning under its hands, and
+    // fall back on a few tokens.
+    optimizer: new AdamW(
+      parameterGroups(model.namedParameters()).map((group) => ({
+        ...group,
+        lrScale: group.name.startsWith('encoder.') ? values.encoder_lr_scale : 1,
+      })),
+    ),
     batches: (epoch, first) => batchesFrom(loader, epoch, first),
     batchSize,
     vocabulary: values.num_tokens,
@@ -138,6 +145,7 @@ async function train(values: TokenizerFlags, loader: Loader): Promise<void> {
       ...schedule,
     }),
     weightDecay: values.weight_decay,
+    leastLrScale: values.encoder_lr_scale,
     clip: values.clip_grad,
   });
   await runTraining(task, {
@@ -155,6 +163,7 @@ async function train(values: TokenizerFlags, loader: Loader): Promise<void> {
     keepLast: values.keep_last,
     autoResume: !values.no_auto_resume,
     resume: values.resume,
+    intro: parametersOf(model),
     model: { kind: 'discrete-vae', config },
     unchanged: { seed, batch_size: batchSize, update_freq: updateFreq, steps_per_epoch: stepsPerEpoch },
   });

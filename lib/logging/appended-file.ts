@@ -1,6 +1,7 @@
-import { closeSync, fstatSync, fsyncSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileError } from '../checkpoint/file-errors.js';
+import { makeFolderSync } from '../checkpoint/file-sink.js';
 
 /**
  * A file that only grows. Writes are synchronous: a log's few bytes reach the page cache at once, so they survive
@@ -19,7 +20,7 @@ export class AppendedFile {
     flags: 'a' | 'ax' = 'a',
   ) {
     try {
-      mkdirSync(dirname(path), { recursive: true });
+      makeFolderSync(dirname(path));
       this.#descriptor = openSync(path, flags);
     } catch (error) {
       throw fileError('write', path, error);

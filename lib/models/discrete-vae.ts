@@ -17,7 +17,8 @@ import {
 import type { Parameter } from '../tensor/parameter.js';
 import { scope } from '../tensor/scope.js';
 import { noGrad } from '../tensor/tape.js';
-import { type Dtype, Tensor } from '../tensor/tensor.js';
+import { type Dtype, type NumberArray, Tensor } from '../tensor/tensor.js';
+import { columnMeans, spreadRows } from './centroids.js';
 
 /** Sizes of a customized tokenizer, and its loss. */
 export interface DiscreteVaeConfig {
@@ -30,9 +31,16 @@ export interface DiscreteVaeConfig {
   codebookDim: number;
   /** smooth L1 in place of the squared error */
   smoothL1Loss?: boolean;
-  /** weight of KL(tokens ‖ uniform), default 0 */
+  /** weight of KL(tokens ‖ uniform), summed over a picture's tokens and averaged over pictures; default 0 */
   klDivLossWeight?: number;
 }
+
+/** Streams of random draws. */
+const initStream = 3_000_000;
+const spreadStream = 3_100_000;
+
+/** How much nearer than to the others a feature is to its token at the start, in nats of the logits: about e^−10. */
+const initialSharpness = 10;
 
 /** x + (3×3, relu, 3×3, relu, 1×1)(x). */
 class ResBlock extends Module {
@@ -66,6 +74,8 @@ export class DiscreteVae extends Module {
   computeDtype: Dtype = 'f32';
   readonly codebook: Parameter;
   readonly #encoder: ((x: Tensor) => Tensor)[] = [];
+  /** The encoder's last layer, features to logits. */
+  readonly #head: Conv2d;
   readonly #decoder: ((x: Tensor) => Tensor)[] = [];
 
   constructor(readonly config: DiscreteVaeConfig) {
@@ -88,7 +98,8 @@ export class DiscreteVae extends Module {
       append('encoder', layer, { inner: '.0' });
     }
     for (let i = 0; i < numResnetBlocks; i++) append('encoder', new ResBlock(hidden));
-    append('encoder', new Conv2d(hidden, numTokens, 1));
+    this.#head = new Conv2d(hidden, numTokens, 1);
+    append('encoder', this.#head);
     if (numResnetBlocks > 0) append('decoder', new Conv2d(codebookDim, hidden, 1));
     for (let i = 0; i < numResnetBlocks; i++) append('decoder', new ResBlock(hidden));
     for (let i = 0; i < numLayers; i++) {
@@ -99,19 +110,76 @@ export class DiscreteVae extends Module {
     append('decoder', new Conv2d(hidden, 3, 1));
   }
 
-  /** torch's defaults: convolutions uniform in ±1/√fan-in, a standard normal codebook (cut at three σ). */
+  /**
+   * Convolutions uniform in ±√(6/fan-in) (He et al., 2015), so that relu layers keep the scale of what they see; biases
+   * 0; a standard normal codebook (cut at three σ).
+   */
   initialize(seed: number): void {
-    let stream = 3_000_000;
-    let bound = 1;
+    let stream = initStream;
     for (const [name, parameter] of this.namedParameters()) {
-      if (name === 'codebook.weight') {
-        native.truncatedNormal(parameter.handle, 1, 3, seed, stream++);
-        continue;
-      }
-      // A bias follows its weight and has the same bound. torch counts a transposed weight's axis 1, too.
-      if (parameter.shape.length === 4) bound = 1 / Math.sqrt(parameter.size / parameter.shape[0]!);
-      native.uniform(parameter.handle, -bound, bound, seed, stream++);
+      if (name === 'codebook.weight') native.truncatedNormal(parameter.handle, 1, 3, seed, stream++);
+      else if (parameter.shape.length === 4) {
+        // torch counts a transposed weight's axis 1, too.
+        const bound = Math.sqrt(6 / (parameter.size / parameter.shape[0]!));
+        native.uniform(parameter.handle, -bound, bound, seed, stream++);
+      } else native.fill(parameter.handle, 0);
     }
+  }
+
+  /**
+   * Spreads the tokens over what a batch of pictures shows, before training: features of some places, far from one
+   * another, become the tokens' centres; a place's logits fall with the squared distance to them; the codebook's entry
+   * is the centre itself (projected where the widths differ). From random logits instead, training soon settles on a
+   * few tokens that all places share, since the noise of the gumbel-softmax drowns the rest.
+   * @param images [B, H, W, 3] normalised by 0.5/0.5
+   */
+  spreadTokens(images: Tensor, seed: number): void {
+    const { numTokens, hiddenDim: width, codebookDim } = this.config;
+    const drawn = (size: number, stream: number, normal: boolean): NumberArray =>
+      scope(() => {
+        const tensor = Tensor.empty([size]);
+        if (normal) native.truncatedNormal(tensor.handle, 1, 3, seed, spreadStream + stream);
+        else native.uniform(tensor.handle, 0, 1, seed, spreadStream + stream);
+        return tensor.dataSync();
+      });
+    const data = noGrad(() =>
+      scope(() =>
+        cast(this.#run(this.#encoder.slice(0, -1), cast(images, this.computeDtype)), 'f32').dataSync(),
+      ),
+    );
+    const { chosen, spread } = spreadRows({ data, width }, drawn(numTokens, 0, false));
+    const means = columnMeans({ data, width });
+    const centred = (token: number, c: number): number => data[chosen[token]! * width + c]! - means[c]!;
+    // −α‖h − centre‖², without the part that is the same for all tokens.
+    const alpha = spread > 0 ? initialSharpness / spread : 1;
+    const weight = new Float32Array(numTokens * width);
+    const bias = new Float32Array(numTokens);
+    let squares = 0;
+    for (let token = 0; token < numTokens; token++) {
+      for (let c = 0; c < width; c++) {
+        const offset = centred(token, c);
+        weight[token * width + c] = 2 * alpha * offset;
+        bias[token]! -= alpha * offset * (offset + 2 * means[c]!);
+        squares += offset * offset;
+      }
+    }
+    this.#head.weight.assign(weight);
+    this.#head.bias.assign(bias);
+    // Entries of unit variance, as the standard normal's.
+    const scale = squares > 0 ? 1 / Math.sqrt(squares / (numTokens * width)) : 0;
+    const projection = codebookDim === width ? undefined : drawn(width * codebookDim, 1, true);
+    const codebook = new Float32Array(numTokens * codebookDim);
+    for (let token = 0; token < numTokens; token++) {
+      for (let c = 0; c < width; c++) {
+        const value = scale * centred(token, c);
+        if (projection === undefined) codebook[token * codebookDim + c] = value;
+        else
+          for (let d = 0; d < codebookDim; d++)
+            codebook[token * codebookDim + d]! +=
+              (value * projection[c * codebookDim + d]!) / Math.sqrt(width);
+      }
+    }
+    this.codebook.assign(codebook);
   }
 
   /** images [B, H, W, 3] normalised by 0.5/0.5 -> logits [B, h, w, vocabulary] */
@@ -167,7 +235,8 @@ export class DiscreteVae extends Module {
       const reconstruction = cast(this.draw(mixCodes(soft, this.codebook)), 'f32');
       const lossReconstruction = (smoothL1Loss ? smoothL1 : mse)(reconstruction, images);
       const weighted = klDivLossWeight !== 0;
-      const lossKl = weighted ? klToUniform(logits, 1) : noGrad(() => klToUniform(logits, 1));
+      const share = 1 / images.shape[0]!;
+      const lossKl = weighted ? klToUniform(logits, share) : noGrad(() => klToUniform(logits, share));
       return {
         // A tensor of its own in either case: who reads the losses releases each.
         loss: weighted

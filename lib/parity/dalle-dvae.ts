@@ -35,14 +35,16 @@ export async function runDalleDvae(
   const images = Tensor.from(toChannelsLast(file.readFloat32('input.images'), shape), [b, h, w, c], device);
   const logits = scope(() => cast(encoder.logits(images), 'f32'));
   const indices = argmax(logits);
-  const oneHot = oneHotTokens(indices, encoder.vocabulary);
+  // The decoder is held against the reference on the reference's tokens: one token that differs is another picture.
+  const tokens = Tensor.from(file.readInt32('expect.indices'), indices.shape, device);
+  const oneHot = oneHotTokens(tokens, encoder.vocabulary);
   const reconstruction = decoder.forward(oneHot);
   const computed = new Map<string, Computed>([
     ['logits', toChannelsFirst(logits.dataSync(), logits.shape as Rank4)],
     ['indices', { data: indices.dataSync(), shape: indices.shape }],
     ['reconstruction', toChannelsFirst(reconstruction.dataSync(), reconstruction.shape as Rank4)],
   ]);
-  for (const tensor of [images, logits, indices, oneHot, reconstruction]) tensor.release();
+  for (const tensor of [images, logits, indices, tokens, oneHot, reconstruction]) tensor.release();
   encoder.dispose();
   decoder.dispose();
   return computed;

@@ -42,6 +42,8 @@ export async function runDiscreteVae(
       shape: [tokens.shape[0]!, tokens.size / tokens.shape[0]!],
     });
     put('reconstruction', model.reconstruct(tokens));
+    // Tokenizers train in fp32, whatever the precision of the run that uses them.
+    model.computeDtype = 'f32';
     withTape((tape) => {
       const out = model.trainingLosses(images, { temperature, seed: 0, step: 0, noise });
       put('soft_reconstruction', out.reconstruction);

@@ -68,8 +68,9 @@ export class Parameter extends Tensor {
 }
 
 /**
- * Lets one kernel write the gradients of a weight and its bias, which are added to or overwritten together.
- * @throws Error if only one of them holds a gradient of this step
+ * Lets one kernel write the gradients of a weight and its bias, which are added to or overwritten together. Where
+ * only one of them holds a gradient of this step (the other's was cleared, or the weight is used elsewhere, too), the
+ * other starts from zeros.
  */
 export function accumulateBoth(
   weight: Parameter,
@@ -77,7 +78,8 @@ export function accumulateBoth(
   write: (dweight: Tensor, dbias: Tensor, accumulate: boolean) => void,
 ): void {
   if (weight.hasGrad !== bias.hasGrad) {
-    throw new Error('accumulate: a weight and its bias must be used, and cleared, together');
+    const lacking = weight.hasGrad ? bias : weight;
+    lacking.accumulate((grad) => native.fill(grad.handle, 0));
   }
   weight.accumulate((dweight, accumulate) => bias.accumulate((dbias) => write(dweight, dbias, accumulate)));
 }

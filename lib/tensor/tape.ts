@@ -27,7 +27,8 @@ export class Tape {
   }
 
   /**
-   * Back-propagates from a scalar loss; gradients arrive in the parameters, and in the result for `wanted`.
+   * Back-propagates from a scalar loss; gradients arrive in the parameters, and in the result for `wanted`. Where an
+   * op's backward throws, nothing is left behind but what the parameters have got; `dispose` lets the rest go.
    * @param seed gradient of the loss: 1, or the loss scale
    * @param wanted tensors that are no parameters whose gradients the caller wants, and then owns
    */
@@ -36,9 +37,17 @@ export class Tape {
     const start = keep(Tensor.empty(loss.shape, loss.dtype, loss.device));
     native.fill(start.handle, seed);
     grads.set(loss, start);
-    for (let node = this.#nodes.pop(); node !== undefined; node = this.#nodes.pop()) {
-      this.#step(node, grads, wanted);
-      for (const tensor of node.saved) tensor.release();
+    try {
+      for (let node = this.#nodes.pop(); node !== undefined; node = this.#nodes.pop()) {
+        try {
+          this.#step(node, grads, wanted);
+        } finally {
+          for (const tensor of node.saved) tensor.release();
+        }
+      }
+    } catch (error) {
+      for (const grad of grads.values()) grad.release();
+      throw error;
     }
     const results = wanted.map((tensor) => grads.get(tensor) ?? null);
     for (const [tensor, grad] of grads) if (!wanted.includes(tensor)) grad.release();
@@ -51,15 +60,18 @@ export class Tape {
     // The caller gets these later: until then they are shared, and nobody writes into them.
     const due = node.outputs.filter((output) => wanted.includes(output) && grads.has(output));
     for (const output of due) grads.get(output)!.hold();
-    scope(() => {
-      const leaving = node.backward(...arriving);
-      leaving.forEach((grad, i) => {
-        const input = node.inputs[i];
-        if (grad === null || input === null || input === undefined) return;
-        addGradient(grads, input, grad, arriving.includes(grad) || leaving.indexOf(grad) < i);
+    try {
+      scope(() => {
+        const leaving = node.backward(...arriving);
+        leaving.forEach((grad, i) => {
+          const input = node.inputs[i];
+          if (grad === null || input === null || input === undefined) return;
+          addGradient(grads, input, grad, arriving.includes(grad) || leaving.indexOf(grad) < i);
+        });
       });
-    });
-    for (const output of due) grads.get(output)!.release();
+    } finally {
+      for (const output of due) grads.get(output)!.release();
+    }
     for (const output of node.outputs) {
       if (wanted.includes(output)) continue;
       grads.get(output)?.release();

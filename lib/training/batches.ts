@@ -20,3 +20,29 @@ export async function* batchesFrom<B>(
   if (position.epoch !== epoch || position.batch !== first) loader.seek(epoch, first);
   for (;;) yield await loader.next();
 }
+
+/** Batches of which the first is there already: what is wrong with it has been met, before anything was written. */
+export interface PrimedBatches<B> extends AsyncIterator<B> {
+  /** Ends the reading; a first batch that nobody took is given back. */
+  return(): Promise<IteratorResult<B>>;
+}
+
+/** Reads the first batch. @throws UserError where it cannot be read */
+export async function primeBatches<B extends { release(): void }>(
+  batches: AsyncIterable<B>,
+): Promise<PrimedBatches<B>> {
+  const rest = batches[Symbol.asyncIterator]();
+  let first: IteratorResult<B> | undefined = await rest.next();
+  return {
+    async next() {
+      const result = first ?? (await rest.next());
+      first = undefined;
+      return result;
+    },
+    async return() {
+      if (first !== undefined && first.done !== true) first.value.release();
+      first = undefined;
+      return (await rest.return?.()) ?? { done: true, value: undefined };
+    },
+  };
+}

@@ -3,7 +3,9 @@ import { bestTag, saveCheckpoint } from '../checkpoint/run-folder.js';
 import { UserError } from '../errors.js';
 import type { MeterState } from '../logging/meters.js';
 import type { ProgressStream } from '../logging/progress.js';
+import type { ScalerState } from '../optim/gradient-scaler.js';
 import { readAll, type Tensor } from '../tensor/tensor.js';
+import { type PrimedBatches, primeBatches } from './batches.js';
 import {
   averageFileName,
   checkUnchanged,
@@ -55,6 +57,8 @@ export interface LoopOptions {
   readonly unchanged: JsonObject;
   /** The command's flags, kept in checkpoints for whoever reads them. */
   readonly args?: JsonObject | undefined;
+  /** Said before the first step, when all is known to be in order: the table of parameters. */
+  readonly intro?: string | undefined;
   /** Where progress goes; standard error by default. */
   readonly stream?: ProgressStream | undefined;
 }
@@ -66,6 +70,7 @@ interface PendingStep {
   readonly files: readonly string[];
   readonly names: readonly string[];
   readonly parts: number;
+  readonly lossScale: number;
   readonly tensors: readonly Tensor[];
   readonly values: ReturnType<typeof readAll>;
 }
@@ -111,15 +116,22 @@ class TrainingRun<B extends TrainingBatch> {
     // From before the first batch: a stop during start-up also ends in order.
     using signals = new StopSignals();
     const meters = await this.#resume(say);
-    const { stepsPerEpoch, epochs } = this.#options;
-    // A run stopped while it was measured has its epoch's steps behind it, and their means still to log.
-    const unended = meters.length > 0 && this.#globalStep % stepsPerEpoch === 0 ? 1 : 0;
-    const startEpoch = Math.floor(this.#globalStep / stepsPerEpoch) - unended;
-    using logs = this.#openLogs(startEpoch);
-    logs.restore(meters);
+    const { stepsPerEpoch, epochs, intro } = this.#options;
+    let epoch = Math.floor(this.#globalStep / stepsPerEpoch);
+    // A first batch that cannot be read, as in a folder of broken files, ends the run before it writes anything.
+    const primed = epoch < epochs ? await primeBatches(this.#batches(epoch)) : undefined;
+    // A run stopped while it was measured has an epoch's steps behind it, and their means still to log.
+    const unended = meters.length > 0 && this.#globalStep === epoch * stepsPerEpoch;
     try {
-      for (let epoch = startEpoch; epoch < epochs; epoch++) await this.#epoch(epoch, logs, signals);
+      using logs = this.#openLogs(unended ? epoch - 1 : epoch);
+      logs.restore(meters);
+      if (intro !== undefined) say(intro);
+      if (unended) await this.#endEpoch(epoch - 1, logs, signals);
+      for (let batches = primed; epoch < epochs; epoch++, batches = undefined) {
+        await this.#epoch(epoch, batches ?? (await primeBatches(this.#batches(epoch))), logs, signals);
+      }
     } finally {
+      await primed?.return();
       for (const { tensors, values } of this.#pending) {
         await values.catch(() => undefined);
         for (const tensor of tensors) tensor.release();
@@ -154,8 +166,10 @@ class TrainingRun<B extends TrainingBatch> {
     const { folder, globalStep, state } = checkpoint;
     checkUnchanged(folder, (state['unchanged'] ?? {}) as JsonObject, this.#options.unchanged);
     loadModel(folder, this.#task.model);
+    const { scaler } = this.#task;
+    if (scaler?.enabled) scaler.load((state['scaler'] ?? {}) as Partial<ScalerState>);
     withTensors(`${folder}/${optimizerFileName}`, (entries) => {
-      this.#task.loadOptimizerState(entries, globalStep);
+      this.#task.loadOptimizerState(entries, globalStep - (scaler?.skipped ?? 0));
     });
     const { average } = this.#task;
     if (average !== undefined)
@@ -169,14 +183,20 @@ class TrainingRun<B extends TrainingBatch> {
     return meters;
   }
 
-  async #epoch(epoch: number, logs: RunLogs, signals: StopSignals): Promise<void> {
-    const { stepsPerEpoch, updateFreq, saveEverySteps } = this.#options;
-    const first = this.#globalStep - epoch * stepsPerEpoch;
-    const batches = this.#task.batches(epoch, first * updateFreq)[Symbol.asyncIterator]();
+  /** Batches of an epoch from the next step's on. */
+  #batches(epoch: number): AsyncIterable<B> {
+    const { stepsPerEpoch, updateFreq } = this.#options;
+    return this.#task.batches(epoch, (this.#globalStep - epoch * stepsPerEpoch) * updateFreq);
+  }
+
+  async #epoch(epoch: number, batches: PrimedBatches<B>, logs: RunLogs, signals: StopSignals): Promise<void> {
+    const { stepsPerEpoch, saveEverySteps } = this.#options;
+    // The loss scale of a step is decided by the steps before it, all of them.
+    const ahead = this.#task.scaler?.enabled ? 1 : maxPending;
     try {
-      for (let i = first; i < stepsPerEpoch; i++) {
+      for (let i = this.#globalStep - epoch * stepsPerEpoch; i < stepsPerEpoch; i++) {
         await this.#step(epoch, batches);
-        while (this.#pending.length >= maxPending) await this.#settle(logs);
+        while (this.#pending.length >= ahead) await this.#settle(logs);
         const ends = i + 1 === stepsPerEpoch;
         if (signals.received !== undefined && !ends) await this.#stop(epoch, logs, signals);
         if (!ends && saveEverySteps !== undefined && this.#globalStep % saveEverySteps === 0) {
@@ -184,7 +204,7 @@ class TrainingRun<B extends TrainingBatch> {
         }
       }
     } finally {
-      await batches.return?.();
+      await batches.return();
     }
     while (this.#pending.length > 0) await this.#settle(logs);
     await this.#endEpoch(epoch, logs, signals);
@@ -233,7 +253,9 @@ class TrainingRun<B extends TrainingBatch> {
       }
     }
     tensors.push(this.#task.update(globalStep));
-    this.#pending.push({ step: globalStep, epoch, files, names, parts, tensors, values: readAll(tensors) });
+    const lossScale = this.#task.scaler?.scale ?? 1;
+    const values = readAll(tensors);
+    this.#pending.push({ step: globalStep, epoch, files, names, parts, lossScale, tensors, values });
     this.#globalStep += 1;
   }
 
@@ -241,7 +263,7 @@ class TrainingRun<B extends TrainingBatch> {
   async #settle(logs: RunLogs): Promise<void> {
     const pending = this.#pending[0];
     if (pending === undefined) return;
-    const { step, epoch, names, parts, tensors } = pending;
+    const { step, epoch, names, parts, lossScale, tensors } = pending;
     const scalars = (await pending.values).map((data, i) => {
       // The gradient's norm follows the metrics of all micro-batches.
       const name = i < parts * names.length ? (names[i % names.length] as string) : 'grad_norm';
@@ -255,13 +277,17 @@ class TrainingRun<B extends TrainingBatch> {
       for (let part = 0; part < parts; part++) sum += scalars[part * names.length + i] ?? Number.NaN;
       values[name] = sum / parts;
     });
-    Object.assign(values, this.#task.rates(step), { grad_norm: scalars.at(-1), loss_scale: 1 });
+    const norm = (scalars.at(-1) as number) / lossScale;
+    Object.assign(values, this.#task.rates(step), { grad_norm: norm, loss_scale: lossScale });
     this.#checkFinite(pending, values);
+    if (!(this.#task.scaler?.update(Number.isFinite(norm)) ?? true)) this.#task.skipped?.();
     logs.step({ step, epoch, values });
   }
 
   #checkFinite({ step, files }: PendingStep, values: Readonly<Record<string, number>>): void {
-    const name = ['loss', 'grad_norm'].find((key) => !Number.isFinite(values[key]));
+    // Gradients that overflow at a loss scale are expected: the step is skipped and the scale halved.
+    const watched = this.#task.scaler?.enabled ? ['loss'] : ['loss', 'grad_norm'];
+    const name = watched.find((key) => !Number.isFinite(values[key]));
     if (name === undefined) return;
     const good =
       this.#lastSaved === undefined
@@ -287,7 +313,8 @@ class TrainingRun<B extends TrainingBatch> {
     const { outputDir, expName, keepLast, model, unchanged, args = {}, saveCkpt } = this.#options;
     if (saveCkpt === false) return undefined;
     logs.sync();
-    const { average } = this.#task;
+    const { average, scaler } = this.#task;
+    const scale = scaler?.enabled ? { scaler: scaler.state() } : {};
     const best = Number.isFinite(this.#maxAccuracy) ? { max_accuracy: this.#maxAccuracy } : {};
     const meters = logs.meters.state();
     const folder = await saveCheckpoint({
@@ -296,7 +323,7 @@ class TrainingRun<B extends TrainingBatch> {
       tag,
       globalStep: this.#globalStep,
       epoch,
-      state: { model, unchanged, args, meters, ...best } as unknown as JsonObject,
+      state: { model, unchanged, args, meters, ...best, ...scale } as unknown as JsonObject,
       files: [
         tensorFile(modelFileName, this.#task.model.stateDict()),
         tensorFile(optimizerFileName, this.#task.optimizerState()),

@@ -2,6 +2,7 @@ import type { Cae } from '../models/cae.js';
 import { native } from '../native/addon.js';
 import type { StateEntry } from '../nn/module.js';
 import type { AdamW } from '../optim/adamw.js';
+import type { GradientScaler } from '../optim/gradient-scaler.js';
 import { keep, scope } from '../tensor/scope.js';
 import { noGrad, withTape } from '../tensor/tape.js';
 import { type Dtype, Tensor } from '../tensor/tensor.js';
@@ -91,17 +92,21 @@ export interface PretrainOptions {
   readonly weightDecay: Float64Array;
   /** Largest gradient norm; absent for no clipping. */
   readonly clip?: number | undefined;
+  /** Loss scale of an f16 run; absent: 1. */
+  readonly scaler?: GradientScaler | undefined;
 }
 
 /** CAE pretraining: tokens of the masked patches from what the visible ones show (reference.md, sections 1 and 2). */
 export class PretrainTask implements TrainingTask<PretrainBatch> {
   readonly model: Cae;
+  readonly scaler: GradientScaler | undefined;
   readonly #options: PretrainOptions;
   readonly #images: ImageNormalizer;
   readonly #tokenizerImages: ImageNormalizer;
 
   constructor(options: PretrainOptions) {
     this.model = options.model;
+    this.scaler = options.scaler;
     this.#options = options;
     this.#images = new ImageNormalizer(options.normalization);
     this.#tokenizerImages = new ImageNormalizer(options.tokenizerNormalization);
@@ -126,7 +131,7 @@ export class PretrainTask implements TrainingTask<PretrainBatch> {
           { images, visible, masked, labels },
           pass,
         );
-        tape.backward(loss, 1 / parts);
+        tape.backward(loss, (this.scaler?.scale ?? 1) / parts);
         return { loss, loss_main: lossMain, loss_align: lossAlign, mlm_acc: accuracy };
       });
     });
@@ -155,6 +160,7 @@ export class PretrainTask implements TrainingTask<PretrainBatch> {
       optimizer.update({
         lr: lr[globalStep] as number,
         weightDecay: weightDecay[globalStep] as number,
+        gradientScale: 1 / (this.scaler?.scale ?? 1),
         ...(clip === undefined ? {} : { clip }),
       }),
     );
@@ -163,6 +169,10 @@ export class PretrainTask implements TrainingTask<PretrainBatch> {
   rates(globalStep: number): Record<string, number> {
     const lr = this.#options.lr[globalStep] as number;
     return { lr, min_lr: lr, weight_decay: this.#options.weightDecay[globalStep] as number };
+  }
+
+  skipped(): void {
+    this.#options.optimizer.step -= 1;
   }
 
   optimizerState(): Map<string, Tensor> {

@@ -25,6 +25,8 @@ export interface TokenizerLosses {
 
 /** A discrete VAE that can be trained. */
 export interface TrainableTokenizer extends Module {
+  /** Called once, with the first batch, before the first step. */
+  spreadTokens(images: Tensor, seed: number): void;
   /** @param images f32 [B, S, S, 3], normalised by mean and deviation 0.5 */
   trainingLosses(images: Tensor, pass: TokenizerPass): TokenizerLosses;
 }
@@ -47,6 +49,8 @@ export interface TrainTokenizerOptions {
   readonly lr: Float64Array;
   readonly temperature: Float64Array;
   readonly weightDecay: number;
+  /** Smallest of the groups' factors on the learning rate, for the logs; default 1. */
+  readonly leastLrScale?: number;
   readonly clip?: number | undefined;
 }
 
@@ -69,6 +73,7 @@ export class TrainTokenizerTask implements TrainingTask<TokenizerBatch> {
     const { batchSize, seed, temperature } = this.#options;
     return scope(() => {
       const images = this.#images.apply(batch.views[0] as Uint8Array, batchSize, true);
+      if (globalStep === 0 && part === 0) this.model.spreadTokens(images, seed);
       return withTape((tape) => {
         const { loss, lossReconstruction, lossKl, tokens } = this.model.trainingLosses(images, {
           temperature: temperature[globalStep] as number,
@@ -98,12 +103,12 @@ export class TrainTokenizerTask implements TrainingTask<TokenizerBatch> {
   }
 
   rates(globalStep: number): Record<string, number> {
-    const { lr, temperature, weightDecay } = this.#options;
+    const { lr, temperature, weightDecay, leastLrScale = 1 } = this.#options;
     const rate = lr[globalStep] as number;
     return {
       temperature: temperature[globalStep] as number,
       lr: rate,
-      min_lr: rate,
+      min_lr: rate * leastLrScale,
       weight_decay: weightDecay,
     };
   }

@@ -1,4 +1,5 @@
 import type { Module, StateEntry } from '../nn/module.js';
+import type { GradientScaler } from '../optim/gradient-scaler.js';
 import type { NumberArray, Tensor } from '../tensor/tensor.js';
 
 /** A batch as the loop sees it. */
@@ -34,6 +35,10 @@ export interface TrainingTask<B extends TrainingBatch> {
   rates(globalStep: number): Record<string, number>;
   /** Tensors of the optimizer, by the names they are saved under. */
   optimizerState(): Map<string, Tensor>;
+  /** The loss scale of half-precision runs; absent: 1. */
+  readonly scaler?: GradientScaler | undefined;
+  /** Takes back the count of an update that was skipped, since its gradients were not finite. */
+  skipped?(): void;
   /** @param steps optimizer steps behind the state */
   loadOptimizerState(entries: Map<string, StateEntry>, steps: number): void;
   /** A running average of the weights, saved beside them. */

@@ -8,9 +8,7 @@
 
 namespace cae {
 namespace {
-using Clock = std::chrono::steady_clock;
-
-uint64_t nanoseconds(Clock::duration d) {
+uint64_t nanoseconds(std::chrono::steady_clock::duration d) {
   return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(d).count());
 }
 
@@ -77,9 +75,10 @@ void CpuStream::work() {
     {
       std::unique_lock lock(mutex_);
       if (queue_.empty() && !stopping_) {
-        const auto start = Clock::now();
+        waiting_since_ = Clock::now();
         wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
-        idle_ns_ += nanoseconds(Clock::now() - start);
+        idle_ns_ += nanoseconds(Clock::now() - *waiting_since_);
+        waiting_since_.reset();
       }
       if (queue_.empty()) return;
       item = std::move(queue_.front());
@@ -106,7 +105,10 @@ void CpuStream::run(Item& item) {
 }
 
 StreamStatistics CpuStream::statistics() const {
-  return {tasks_, busy_ns_, idle_ns_};
+  const std::lock_guard lock(mutex_);
+  // A wait under way counts as far as it has come.
+  const uint64_t waiting = waiting_since_ ? nanoseconds(Clock::now() - *waiting_since_) : 0;
+  return {tasks_, busy_ns_, idle_ns_ + waiting};
 }
 
 }  // namespace cae

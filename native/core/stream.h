@@ -1,12 +1,14 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <exception>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 namespace cae {
@@ -39,6 +41,7 @@ class CpuStream {
   StreamStatistics statistics() const;
 
  private:
+  using Clock = std::chrono::steady_clock;
   struct Item {
     const char* op;
     std::function<void()> task;
@@ -52,6 +55,7 @@ class CpuStream {
   std::condition_variable wake_;
   std::deque<Item> queue_;
   bool stopping_ = false;
+  std::optional<Clock::time_point> waiting_since_;  // set while the worker waits on an empty queue
   std::exception_ptr error_;  // touched by the worker alone
   std::atomic<uint64_t> tasks_{0}, busy_ns_{0}, idle_ns_{0};
   std::thread worker_;

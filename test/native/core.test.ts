@@ -188,6 +188,29 @@ describe('the stream', () => {
     expect(after.busySeconds).toBeGreaterThan(before.busySeconds);
   });
 
+  it('counts the time it waits for the host, also while it waits', async () => {
+    const idle = (): number => native.streamStatistics().idleSeconds;
+    const dawdle = async (): Promise<void> => await new Promise((resolve) => setTimeout(resolve, 60));
+    const work = (): void => scope(() => void gelu(Tensor.zeros([1000])));
+    work();
+    native.synchronize();
+    const before = idle();
+    await dawdle();
+    expect(idle() - before).toBeGreaterThan(0.05);
+    work();
+    await dawdle();
+    work();
+    native.synchronize();
+    expect(idle() - before).toBeGreaterThan(0.11);
+    // Work that is queued ahead leaves no gap: one wait, for the first of many tasks.
+    const [start, from] = [performance.now(), idle()];
+    scope(() => {
+      for (let i = 0; i < 20; i++) gelu(Tensor.zeros([500_000]));
+      native.synchronize();
+    });
+    expect(idle() - from).toBeLessThan((0.5 * (performance.now() - start)) / 1000);
+  });
+
   it('names the argument that is no tensor, and the dtype it does not know', () => {
     const wrong = {} as ReturnType<typeof native.empty>;
     expect(() => native.gelu(wrong, null)).toThrow(/gelu.*argument 1 must be a tensor/);

@@ -5,7 +5,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { SafetensorsFile } from '../../lib/checkpoint/safetensors-reader.js';
 import { UserError } from '../../lib/errors.js';
 import { loadTokenizer } from '../../lib/models/tokenizer.js';
-import { compareWithFixture } from '../../lib/parity/compare.js';
+import { compareWithFixture, tolerances } from '../../lib/parity/compare.js';
 import { runDalleDvae } from '../../lib/parity/dalle-dvae.js';
 import { toChannelsLast } from '../../lib/parity/layout.js';
 import { Tensor } from '../../lib/tensor/tensor.js';
@@ -64,15 +64,15 @@ describe('the DALL-E tokenizer', () => {
     file.close();
   });
 
-  it('in bf16: logits within 2e-2', async () => {
+  it('in bf16: logits within 2e-2, tokens but for near ties', async () => {
     const { file, images } = open();
     const comparisons = compareWithFixture(
       file,
       await runDalleDvae(file, { device: 'cpu', dtype: 'bf16' }),
-      2e-2,
+      tolerances.bf16,
     );
-    const logits = comparisons.filter(({ name }) => name === 'logits');
-    expect(logits.map(({ passed }) => passed)).toEqual([true]);
+    expect(comparisons.filter(({ passed }) => !passed)).toEqual([]);
+    expect(comparisons.find(({ name }) => name === 'logits')!.error).toBeGreaterThan(1e-4);
     images.release();
     file.close();
   });

@@ -7,7 +7,7 @@ import { writeSafetensors } from '../../lib/checkpoint/safetensors-writer.js';
 import { UserError } from '../../lib/errors.js';
 import { loadTokenizer } from '../../lib/models/tokenizer.js';
 import { fixtureParameters } from '../../lib/parity/cae-step.js';
-import { compareWithFixture } from '../../lib/parity/compare.js';
+import { compareWithFixture, tolerances } from '../../lib/parity/compare.js';
 import { runDiscreteVae } from '../../lib/parity/discrete-vae.js';
 import { toChannelsLast } from '../../lib/parity/layout.js';
 import { Tensor } from '../../lib/tensor/tensor.js';
@@ -82,13 +82,12 @@ describe('the customized tokenizer', () => {
     },
   );
 
-  it('in bf16: logits and reconstructions within 2e-2', async () => {
+  it('in bf16: logits and reconstruction within 2e-2, tokens but for near ties', async () => {
     const file = SafetensorsFile.open(fixture('discrete_vae.safetensors'));
     const computed = await runDiscreteVae(file, { device: 'cpu', dtype: 'bf16' });
-    const comparisons = compareWithFixture(file, computed, 2e-2);
-    const forward = comparisons.filter(({ name }) => /^(logits|soft_reconstruction|loss)$/.test(name));
-    expect(forward).toHaveLength(3);
-    expect(forward.filter(({ passed }) => !passed)).toEqual([]);
+    const comparisons = compareWithFixture(file, computed, tolerances.bf16);
+    expect(comparisons.filter(({ passed }) => !passed)).toEqual([]);
+    expect(comparisons.find(({ name }) => name === 'logits')!.error).toBeGreaterThan(1e-4);
     file.close();
   });
 

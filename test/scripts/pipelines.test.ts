@@ -23,7 +23,7 @@ function checkout(programs: Record<string, string>) {
   for (const [path, text] of Object.entries(programs)) {
     const file = path.includes('/') ? join(folder, path) : join(folder, 'bin', path);
     mkdirSync(dirname(file), { recursive: true });
-    writeFileSync(file, file.endsWith('.js') ? text : `#!/bin/bash\n${text}\n`);
+    writeFileSync(file, /\.m?js$/.test(file) ? text : `#!/bin/bash\n${text}\n`);
     chmodSync(file, 0o755);
   }
   return folder;
@@ -88,6 +88,8 @@ describe('quickstart.sh', () => {
     'scripts/install-deps.sh': ':',
     npm: '[ "$*" = "run --silent build" ]',
     'dist/cli/main.js': commandLine,
+    'scripts/token-statistics.mjs':
+      'console.log(JSON.stringify({ vocabulary: 256, used: 192, top_share: 0.05, entropy: 4.5, of: process.argv.slice(2) }));',
   };
   const calls = (folder: string) =>
     readFileSync(join(folder, 'calls.jsonl'), 'utf8')
@@ -128,7 +130,13 @@ describe('quickstart.sh', () => {
       ...['--checkpoint', `${out}/pretrain/quickstart_checkpoint-39`],
       ...['--tokenizer', `${out}/tokenizer`, '-o', `${out}/reconstruction.png`],
     ]);
-    expect(first.stdout).toContain('CAE token loss  4.0000 -> 4.0000');
+    expect(first.stdout).toContain(
+      'CAE token loss  4.0000 -> 4.0000 (guessing: ln 256 = 5.5452; by frequency: 4.5000)',
+    );
+    expect(first.stdout).toContain("50.0 % of masked tokens (the most frequent token's share: 5.0 %)");
+    expect(first.stdout).toContain('192 of 256 words used (75.0 %)');
+    const statistics = JSON.parse(readFileSync(join(out, 'tokens.json'), 'utf8'));
+    expect(statistics.of).toEqual([train, `${out}/tokenizer`]);
     expect(first.stdout).toContain(`picture         ${out}/reconstruction.png\n`);
     expect(first.stdout.match(/^\[ *\d+s\] /gm)).toHaveLength(7);
 

@@ -4,7 +4,7 @@ import { linear } from '../../lib/tensor/ops/linear.js';
 import { crossEntropy, mse } from '../../lib/tensor/ops/loss.js';
 import { add, gelu, reshape } from '../../lib/tensor/ops/pointwise.js';
 import { keep, scope } from '../../lib/tensor/scope.js';
-import { noGrad, withTape } from '../../lib/tensor/tape.js';
+import { noGrad, record, withTape } from '../../lib/tensor/tape.js';
 import { readAll, Tensor } from '../../lib/tensor/tensor.js';
 import { disposeParameter, randomParameter, relativeError } from './numbers.js';
 
@@ -159,6 +159,27 @@ describe('the tape', () => {
       ),
     ).toBeLessThan(1e-14);
     for (const parameter of [w, x1, x2]) disposeParameter(parameter);
+  });
+
+  it('leaves nothing behind where an op cannot be walked back', () => {
+    const p = randomParameter([3, 4], 1);
+    const before = live();
+    expect(() =>
+      withTape((tape) =>
+        scope(() => {
+          const a = gelu(p);
+          const broken = noGrad(() => gelu(a));
+          // What this op saved, and the gradients on their way to it and past it, must go.
+          record([broken], [a], [gelu(a)], () => {
+            throw new RangeError('no way back');
+          });
+          const b = add(gelu(broken), a);
+          tape.backward(mse(gelu(b), Tensor.zeros([3, 4], 'f64')), 1, [a]);
+        }),
+      ),
+    ).toThrow(/no way back/);
+    expect(live()).toBe(before);
+    disposeParameter(p);
   });
 
   it('returns wanted gradients, which the caller owns and nobody else writes into', () => {

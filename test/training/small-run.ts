@@ -6,6 +6,7 @@ import { createPretrainLoader } from '../../lib/data/pretrain-transform.js';
 import { Cae } from '../../lib/models/cae.js';
 import { modelConfig } from '../../lib/models/registry.js';
 import { AdamW } from '../../lib/optim/adamw.js';
+import type { GradientScaler } from '../../lib/optim/gradient-scaler.js';
 import { parameterGroups } from '../../lib/optim/parameter-groups.js';
 import { cosineSchedule } from '../../lib/optim/schedules.js';
 import { Tensor } from '../../lib/tensor/tensor.js';
@@ -48,6 +49,8 @@ export interface SmallRun {
   epochs?: number;
   updateFreq?: number;
   lr?: number;
+  /** Default: none. */
+  scaler?: GradientScaler;
   /** Called before each batch is handed over. */
   onBatch?: (globalIndex: number) => void;
   options?: Partial<LoopOptions>;
@@ -109,6 +112,7 @@ export async function pretrainSmall(run: SmallRun): Promise<string> {
       lr: cosineSchedule({ baseValue: lr, finalValue: 1e-5, epochs, stepsPerEpoch }),
       weightDecay: cosineSchedule({ baseValue: 0.05, finalValue: 0.05, epochs, stepsPerEpoch }),
       clip: 3,
+      scaler: run.scaler,
     });
     await runTraining(task, {
       label: 'test',
