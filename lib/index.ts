@@ -40,11 +40,18 @@ export { Module } from './nn/module.js';
 export { AdamW, type AdamwOptions, type AdamwStep } from './optim/adamw.js';
 export { WeightAverage } from './optim/ema.js';
 export { Lars, type LarsOptions } from './optim/lars.js';
-export { type LayerDecayOptions, layerDecayGroups } from './optim/layer-decay.js';
+export { type LayerDecayOptions, layerDecayGroups, skippedDecay } from './optim/layer-decay.js';
 export type { Optimizer, OptimizerStep } from './optim/optimizer.js';
 export { type ParameterGroup, parameterGroups } from './optim/parameter-groups.js';
-export { type CosineSchedule, cosineSchedule } from './optim/schedules.js';
+export {
+  type CosineSchedule,
+  cosineSchedule,
+  type EpochCosineSchedule,
+  epochCosineSchedule,
+} from './optim/schedules.js';
 export { Sgd, type SgdOptions } from './optim/sgd.js';
+export { labelRanks, smoothCrossEntropy, softCrossEntropy } from './tensor/ops/class-loss.js';
+export { crossEntropy } from './tensor/ops/loss.js';
 export { Parameter } from './tensor/parameter.js';
 export { keep, scope } from './tensor/scope.js';
 export { noGrad, withTape } from './tensor/tape.js';

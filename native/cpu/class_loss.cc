@@ -58,7 +58,9 @@ void soft_cross_entropy_forward(const TensorView& logits, const TensorView& targ
     const A share = A(1) / static_cast<A>(logits.shape[0]);
     over_rows<T>(logits, loss, dlogits, [&](int64_t r, const T* in, T* out) {
       const A* target = targets.data<A>() + r * columns;
-      const auto [top, sum] = row_sum(in, columns);
+      const RowSum<A> all = row_sum(in, columns);
+      const A top = all.top;
+      const A sum = all.sum;
       A weight = 0;    // Σ t
       A distance = 0;  // Σ t·(top − logit)
 #pragma omp simd reduction(+ : weight, distance)
@@ -87,7 +89,9 @@ void smooth_cross_entropy_forward(const TensorView& logits, const TensorView& la
     over_rows<T>(logits, loss, dlogits, [&](int64_t r, const T* in, T* out) {
       const int32_t label = labels.data<int32_t>()[r];
       const A wanted = load(in[label]);
-      const auto [top, sum] = row_sum(in, columns);
+      const RowSum<A> all = row_sum(in, columns);
+      const A top = all.top;
+      const A sum = all.sum;
       A distance = 0;  // Σ (top − logit)
 #pragma omp simd reduction(+ : distance)
       for (int64_t c = 0; c < columns; ++c) distance += top - load(in[c]);
