@@ -2,7 +2,6 @@
 // Writes what this package's augmentations draw as JSON, a list of numbers a quantity. Needs the built package.
 //
 //   node scripts/side-by-side/draws.mjs PICTURES CROPS > draws.json
-import * as augmentations from '../../dist/data/augmentations.js';
 import * as mixup from '../../dist/data/mixup.js';
 import * as randAugment from '../../dist/data/rand-augment.js';
 import * as random from '../../dist/data/random.js';
@@ -16,5 +15,5 @@ if (!(pictures > 0 && crops > 0)) {
   console.error('usage: draws.mjs PICTURES CROPS');
   process.exit(2);
 }
-const modules = { augmentations, mixup, randAugment, random, randomErasing, trainAugmenter, image };
+const modules = { mixup, randAugment, random, randomErasing, trainAugmenter, image };
 console.log(JSON.stringify(Object.fromEntries(await drawQuantities(modules, pictures, crops))));

@@ -1,6 +1,5 @@
 /** What is drawn with: the modules of lib/data and lib/native/image, wherever they were built. */
 export interface Modules {
-  readonly augmentations: typeof import('../../lib/data/augmentations.js');
   readonly randAugment: typeof import('../../lib/data/rand-augment.js');
   readonly trainAugmenter: typeof import('../../lib/data/train-augmenter.js');
   readonly randomErasing: typeof import('../../lib/data/random-erasing.js');

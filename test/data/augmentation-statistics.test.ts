@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
-import * as augmentations from '../../lib/data/augmentations.js';
 import * as mixup from '../../lib/data/mixup.js';
 import * as randAugment from '../../lib/data/rand-augment.js';
 import * as random from '../../lib/data/random.js';
@@ -29,7 +28,7 @@ const tolerance = 1e-6;
 describe('augmentations are distributed as timm’s', () => {
   let drawn: Map<string, number[]>;
   beforeAll(async () => {
-    const modules = { augmentations, mixup, randAugment, random, randomErasing, trainAugmenter, image };
+    const modules = { mixup, randAugment, random, randomErasing, trainAugmenter, image };
     drawn = await drawQuantities(modules, 12_000, 3_000);
   });
 
