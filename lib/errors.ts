@@ -1,3 +1,8 @@
+/** Text for a terminal: names out of files may hold line ends and control sequences, which become question marks. */
+export function oneLine(text: string): string {
+  return text.replace(/\p{Cc}/gu, '?');
+}
+
 /**
  * An error the user can mend: bad input, a missing file, a flag out of range. The command line prints its
  * message as one line, without a stack trace, and exits with `exitCode`; anything else is a defect of ours.
@@ -14,6 +19,6 @@ export class UserError extends Error {
     readonly exitCode = 1,
     options?: ErrorOptions,
   ) {
-    super(message, options);
+    super(oneLine(message), options);
   }
 }

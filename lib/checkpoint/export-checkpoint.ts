@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { JsonObject, JsonValue } from './checkpoint-state.js';
 import type { PickleSource } from './pickle-writer.js';
-import { withAlignmentEncoder } from './reference-names.js';
+import { isCae, withAlignmentEncoder } from './reference-names.js';
 import { referenceOptimizer } from './reference-optimizer.js';
 import { SafetensorsFile } from './safetensors-reader.js';
 import { writeSafetensors } from './safetensors-writer.js';
@@ -99,7 +99,9 @@ async function exportRun(weights: Weights, path: string): Promise<Notes> {
   const moments = join(folder, 'optimizer.safetensors');
   const file = existsSync(moments) ? SafetensorsFile.open(moments) : undefined;
   try {
-    const adamw = file?.names().every((name) => /^exp_avg(_sq)?\./.test(name)) === true ? file : undefined;
+    // The groups of its other tasks are numbered otherwise.
+    const known = isCae(weights.tensors) && file?.names().every((name) => /^exp_avg(_sq)?\./.test(name));
+    const adamw = known === true ? file : undefined;
     await writeTorchArchive(path, (storages) => {
       const tree = new Map<PickleSource, PickleSource>();
       tree.set('model', storages.stateDict(withAlignmentEncoder(weights.tensors)));
@@ -117,7 +119,7 @@ async function exportRun(weights: Weights, path: string): Promise<Notes> {
       tree.set(runStateKey, JSON.stringify({ globalStep, epoch, state }));
       return tree;
     });
-    return adamw === undefined ? ['the optimizer is left out: only AdamW has a form in PyTorch here'] : [];
+    return adamw === undefined ? ['the optimizer is left out: only that of pretraining is written'] : [];
   } finally {
     file?.close();
   }

@@ -1,4 +1,4 @@
-import { UserError } from '../errors.js';
+import { oneLine, UserError } from '../errors.js';
 
 /** What is known of a tensor before it is read. */
 export interface Shaped {
@@ -84,5 +84,5 @@ export function checkReport(
 function named(names: readonly string[]): string {
   const shown = 8;
   const rest = names.length > shown ? `, … (${names.length} in all)` : '';
-  return names.slice(0, shown).join(', ') + rest;
+  return oneLine(names.slice(0, shown).join(', ')) + rest;
 }

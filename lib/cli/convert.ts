@@ -4,6 +4,7 @@ import { exportSafetensors, exportTorch, writeTensors } from '../checkpoint/expo
 import { toTimm } from '../checkpoint/timm-names.js';
 import { type TorchStorages, writeTorchArchive } from '../checkpoint/torch-writer.js';
 import { openWeights, type Weights } from '../checkpoint/weights-file.js';
+import { oneLine } from '../errors.js';
 import { encoderTensors } from '../models/pretrained-encoder.js';
 import { importCheckpoint } from '../training/import-checkpoint.js';
 import { addFlags, choiceFlag, type FlagValues, flagValues, intFlag, textFlag, usageError } from './flags.js';
@@ -59,7 +60,7 @@ async function convert(from: string, to: string, values: FlagValues<typeof flags
     }));
   }
   process.stdout.write(`wrote ${written}\n`);
-  for (const note of notes) process.stdout.write(`${note}\n`);
+  for (const note of notes) process.stdout.write(`${oneLine(note)}\n`);
 }
 
 /** timm reads tensors alone, from either kind of file. */

@@ -44,19 +44,19 @@ export async function importCheckpoint(
   hints: Omit<ConfigHints, 'args'>,
 ): Promise<ImportedCheckpoint> {
   const { source, tree } = weights;
-  if (!isCae(weights.tensors)) {
+  const entry = (key: string): PickleValue | undefined => (tree instanceof Map ? tree.get(key) : undefined);
+  const own = runStateOf(entry(runStateKey));
+  // A classifier's run comes back with its own state alone: tensors do not show all of it.
+  if (!isCae(weights.tensors) && own === undefined) {
     throw new UserError(
       `${source} holds no whole Context AutoEncoder (encoder, regresser, decoder), which a run's checkpoint needs; convert it to .safetensors or .pth`,
     );
   }
   const tensors = withoutAlignmentEncoder(weights.tensors);
-  const entry = (key: string): PickleValue | undefined => (tree instanceof Map ? tree.get(key) : undefined);
   const args = argsOf(entry('args'));
-  const saved = entry('optimizer');
+  const saved = isCae(weights.tensors) ? entry('optimizer') : undefined;
   const optimizer = saved === undefined ? undefined : importOptimizer(saved, tensors, source);
-  const state =
-    runStateOf(entry(runStateKey)) ??
-    stateOf(tensors, { ...hints, args }, optimizer?.step ?? 0, entry('epoch'), source);
+  const state = own ?? stateOf(tensors, { ...hints, args }, optimizer?.step ?? 0, entry('epoch'), source);
   const files = [tensorsFile(modelFileName, tensors)];
   if (optimizer !== undefined) files.push(tensorsFile(optimizerFileName, optimizer.tensors));
   const folder = await saveCheckpoint({ ...placeOf(out, source, state.epoch), ...state, files });

@@ -68,6 +68,13 @@ describe('files that are no checkpoint', () => {
     }
   });
 
+  test('names with line ends and control sequences are shown without them', () => {
+    const key = 'a\n\x1b[2J';
+    const pickle = bytesOf('\x80\x02}', text('w'), tensorCode(key, 12, 0, [12], [1]), 's.');
+    const path = save(makeZip([{ name: 'x/data.pkl', data: pickle }]));
+    expect(userErrorOf(() => readTorchArchive(path))).toMatch(/record data\/a\?\?\[2J is missing/);
+  });
+
   test('no weights in it', () => {
     for (const [code, message] of [
       ['}.', /holds no weights/],

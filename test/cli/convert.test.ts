@@ -1,11 +1,22 @@
-import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { bytesOf, makeZip } from '../checkpoint/support.js';
 import { fixture } from '../fixtures.js';
 import { buildCli, runCli } from './run-cli.js';
 
 let folder: string;
+/** One byte as Latin-1 text. */
+const chr = (code: number): string => String.fromCharCode(code);
 const place = (name: string): string => join(folder, name);
 beforeAll(() => {
   buildCli();
@@ -58,6 +69,24 @@ describe('cae-native convert', () => {
     expect(result.stderr).toMatch(message);
     expect(result.stderr.trimEnd().split('\n')).toHaveLength(1);
     expect(existsSync(place(out))).toBe(false);
+  });
+
+  it('reads hostile files as data, in one line and without running anything', () => {
+    const laughs = Array.from({ length: 40 }, (_, i) => `]q${chr(i + 1)}(h${chr(i)}h${chr(i)}e`).join('');
+    const cases: [string, string, number, RegExp][] = [
+      ['system', `\x80\x02cos\nsystem\nX\x05\x00\x00\x00touch\x85R.`, 1, /os\.system, which is not allowed/],
+      ['laughs', `\x80\x02]q\x00(K\x01K\x01e${laughs}.`, 1, /holds no weights/],
+      ['claim', '\x80\x02B\xff\xff\xff\xff.', 1, /4294967295 more bytes .* only 1 are there/],
+      ['cut', '\x80\x02}', 1, /truncated/],
+    ];
+    for (const [name, pickle, status, message] of cases) {
+      const path = place(`${name}.pth`);
+      writeFileSync(path, makeZip([{ name: 'x/data.pkl', data: bytesOf(pickle) }]));
+      const result = runCli('convert', path, place(`${name}.safetensors`));
+      expect(result).toMatchObject({ status, stdout: '', stderr: expect.stringMatching(message) });
+      expect(result.stderr.trimEnd().split('\n')).toHaveLength(1);
+      expect(existsSync(place(`${name}.safetensors`))).toBe(false);
+    }
   });
 
   it('refuses what is no checkpoint, and folders without one', () => {

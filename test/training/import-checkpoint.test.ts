@@ -119,6 +119,21 @@ describe('a run as a PyTorch file', () => {
   });
 });
 
+describe('a model that is no whole CAE', () => {
+  it('comes back as a run where the file holds its state, without an optimizer', async () => {
+    using weights = await openWeights(await toTorch('part_checkpoint-0.pth'));
+    const encoder = new Map([...weights.tensors].filter(([name]) => name.startsWith('encoder.')));
+    const out = join(folder, 'part');
+    const { folder: made, notes } = await importCheckpoint({ ...weights, tensors: encoder }, out, {});
+    expect(notes.join()).toMatch(/no optimizer: training cannot go on/);
+    const { files, state } = readManifest(made);
+    expect(Object.keys(files)).toEqual(['model.safetensors']);
+    expect(state).toEqual(readManifest(join(run, 'small_checkpoint-0')).state);
+    using back = await openWeights(made);
+    expect([...back.tensors.keys()]).toEqual([...encoder.keys()]);
+  });
+});
+
 describe('a file that makes no run', () => {
   it('says which heads are missing, what is no CAE, and another width', async () => {
     using weights = await openWeights(await toTorch('odd.pth'));
