@@ -1,6 +1,19 @@
 /** The public API: models, optimizers, data and checkpoints for experiments in TypeScript. */
 export { SafetensorsFile } from './checkpoint/safetensors-reader.js';
 export { writeSafetensors } from './checkpoint/safetensors-writer.js';
+export {
+  type ClassificationData,
+  type ClassificationDataOptions,
+  openClassificationData,
+} from './data/classification-data.js';
+export {
+  type ClassificationBatch,
+  type ClassificationLoader,
+  createEvalLoader,
+  createFineTuneLoader,
+  createProbeLoader,
+  onePass,
+} from './data/classification-loader.js';
 export { createMaskGenerator, type MaskGenerator, type MaskOptions } from './data/masks.js';
 export {
   createPretrainLoader,
@@ -14,8 +27,10 @@ export { AttentiveProbe } from './models/attentive-probe.js';
 export { Cae, type CaeInput, type CaeLosses, type CaePrediction } from './models/cae.js';
 export type { CaeConfig } from './models/cae-config.js';
 export type { Classifier, Probe } from './models/classifier.js';
+export { encoderFeatures, FeatureEncoder, type Pool } from './models/feature-encoder.js';
 export { LinearProbe } from './models/linear-probe.js';
 export { type EncoderLoad, loadEncoder } from './models/load-encoder.js';
+export { loadPretrainedEncoder } from './models/pretrained-encoder.js';
 export { createModel, modelConfig, modelNames } from './models/registry.js';
 export { VisionTransformer } from './models/vision-transformer.js';
 export type { VitConfig } from './models/vit-config.js';
@@ -41,4 +56,6 @@ export { Parameter } from './tensor/parameter.js';
 export { keep, scope } from './tensor/scope.js';
 export { noGrad, withTape } from './tensor/tape.js';
 export { type Device, type Dtype, readAll, Tensor } from './tensor/tensor.js';
+export { type KnnAccuracy, type KnnOptions, knnAccuracies, type LabelledFeatures } from './training/knn.js';
 export { patchIds } from './training/patch-ids.js';
+export { Scores } from './training/scores.js';

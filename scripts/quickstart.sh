@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # From a fresh clone to a picture: installs, builds, draws a sample data set, trains a small tokenizer on it, pretrains
-# a small CAE on 64-pixel pictures and writes a reconstruction. Minutes on two cores. Run it again to go on where it
-# was stopped; what is finished is not done twice.
+# a small CAE on 64-pixel pictures, writes a reconstruction, and probes the encoder beside a random one. Minutes on
+# two cores. Run it again to go on where it was stopped; only the probes are then done again.
 # usage: scripts/quickstart.sh [OUT]     default: ./quickstart
-#   environment: QUICKSTART_IMAGES, QUICKSTART_TOKENIZER_EPOCHS, QUICKSTART_EPOCHS
+#   environment: QUICKSTART_IMAGES, QUICKSTART_TOKENIZER_EPOCHS, QUICKSTART_EPOCHS, QUICKSTART_LABELLED
 set -euo pipefail
 
 case "${1:-}" in
@@ -18,6 +18,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 images="${QUICKSTART_IMAGES:-400}"
 tokenizer_epochs="${QUICKSTART_TOKENIZER_EPOCHS:-60}"
+labelled_images="${QUICKSTART_LABELLED:-1000}"
 epochs="${QUICKSTART_EPOCHS:-50}"
 
 phase() { printf '\n[%4ds] %s\n' "$SECONDS" "$1"; }
@@ -60,9 +61,29 @@ picture="$out/reconstruction.png"
 cae reconstruct "$data"/val/{checker,circle,ring,sphere,star,stripes}/004.jpg \
   --checkpoint "$checkpoint" --tokenizer "$out/tokenizer" -o "$picture"
 
+labelled="$out/labelled-$labelled_images"
+phase "Labelled pictures for probes: $labelled_images in $labelled"
+[ -d "$labelled" ] || node scripts/sample-data.mjs "$labelled" --images "$labelled_images"
+
+# The same probes of the pretrained encoder and of one with random weights: what pretraining is worth.
+phase 'Linear probe and nearest neighbours: the pretrained encoder, then one of random weights'
+for encoder in pretrained random; do
+  flags=(--num_workers 4)
+  [ "$encoder" = pretrained ] || flags+=(--random)
+  cae linear --data_path "$labelled" --finetune "$checkpoint" --output_dir "$out/linear-$encoder" --cache_features \
+    --batch_size 64 --epochs 60 --blr 20 --eval_freq 20 --no_save_best --no_auto_resume "${flags[@]}" \
+    >"$out/linear-$encoder.txt"
+  cae knn "$labelled" --checkpoint "$checkpoint" --nb_knn 20 "${flags[@]}" >"$out/knn-$encoder.txt"
+done
+
 phase 'Done'
 node scripts/token-statistics.mjs "$data/train" "$out/tokenizer" >"$out/tokens.json"
 node scripts/quickstart-summary.mjs "$out"
+for probe in linear knn; do
+  for encoder in pretrained random; do
+    printf '  %-18s  %s\n' "$probe, $encoder" "$(cat "$out/$probe-$encoder.txt")"
+  done
+done
 printf '  checkpoint      %s\n' "$checkpoint"
 printf '  curves          tensorboard --logdir %s\n' "$out"
 printf '  picture         %s\n' "$picture"

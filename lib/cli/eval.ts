@@ -118,7 +118,10 @@ function openClassifier(values: EvalFlags, checkpoint: OpenCheckpoint, path: str
       `${path} holds no classifier: it has no head; give a checkpoint of cae-native linear, attentive or finetune`,
     );
   }
-  const model = createClassifier(saved.task ?? found.task, configOf(values, saved, found.config));
+  const task = saved.task ?? found.task;
+  // A file does not tell what a probe looks at: the published recipes' cls token.
+  const pooling = task !== 'finetune' && saved.config === undefined ? { useMeanPooling: false } : {};
+  const model = createClassifier(task, configOf(values, saved, { ...found.config, ...pooling }));
   const { run } = weights;
   if (values.model_ema) {
     if (run === undefined)

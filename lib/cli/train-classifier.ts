@@ -160,6 +160,7 @@ async function train<B extends LabelledBatch>(
     evalFreq: flags.eval_freq,
     autoResume: !flags.no_auto_resume,
     resume: flags.resume,
+    intro: parametersOf(model),
     model: savedAs(pictures, model),
     args: JSON.parse(JSON.stringify(flags)) as JsonObject,
     unchanged: {

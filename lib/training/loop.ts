@@ -55,10 +55,10 @@ export interface LoopOptions {
   readonly model: JsonObject;
   /** What must be equal for a resumed run to continue the same computation. */
   readonly unchanged: JsonObject;
-  /** Said before the first step, when all is known to be in order: the table of parameters. */
-  readonly intro?: string | undefined;
   /** The command's flags, kept in checkpoints for whoever reads them. */
   readonly args?: JsonObject | undefined;
+  /** Said before the first step, when all is known to be in order: the table of parameters. */
+  readonly intro?: string | undefined;
   /** Where progress goes; standard error by default. */
   readonly stream?: ProgressStream | undefined;
 }
@@ -117,18 +117,18 @@ class TrainingRun<B extends TrainingBatch> {
     using signals = new StopSignals();
     const meters = await this.#resume(say);
     const { stepsPerEpoch, epochs, intro } = this.#options;
-    // A run stopped while it was measured has its epoch's steps behind it, and their means still to log.
-    const unended = meters.length > 0 && this.#globalStep % stepsPerEpoch === 0 ? 1 : 0;
-    const startEpoch = Math.floor(this.#globalStep / stepsPerEpoch) - unended;
+    let epoch = Math.floor(this.#globalStep / stepsPerEpoch);
     // A first batch that cannot be read, as in a folder of broken files, ends the run before it writes anything.
-    const primed = startEpoch < epochs ? await this.#prime(startEpoch) : undefined;
+    const primed = epoch < epochs ? await primeBatches(this.#batches(epoch)) : undefined;
+    // A run stopped while it was measured has an epoch's steps behind it, and their means still to log.
+    const unended = meters.length > 0 && this.#globalStep === epoch * stepsPerEpoch;
     try {
-      using logs = this.#openLogs(startEpoch);
+      using logs = this.#openLogs(unended ? epoch - 1 : epoch);
       logs.restore(meters);
       if (intro !== undefined) say(intro);
-      for (let epoch = startEpoch; epoch < epochs; epoch++) {
-        const batches = epoch === startEpoch ? primed : await this.#prime(epoch);
-        await this.#epoch(epoch, batches, logs, signals);
+      if (unended) await this.#endEpoch(epoch - 1, logs, signals);
+      for (let batches = primed; epoch < epochs; epoch++, batches = undefined) {
+        await this.#epoch(epoch, batches ?? (await primeBatches(this.#batches(epoch))), logs, signals);
       }
     } finally {
       await primed?.return();
@@ -183,26 +183,18 @@ class TrainingRun<B extends TrainingBatch> {
     return meters;
   }
 
-  /** Batches of an epoch from the next step's on; none where all its steps are done. */
-  async #prime(epoch: number): Promise<PrimedBatches<B> | undefined> {
+  /** Batches of an epoch from the next step's on. */
+  #batches(epoch: number): AsyncIterable<B> {
     const { stepsPerEpoch, updateFreq } = this.#options;
-    const done = this.#globalStep - epoch * stepsPerEpoch;
-    return done < stepsPerEpoch
-      ? await primeBatches(this.#task.batches(epoch, done * updateFreq))
-      : undefined;
+    return this.#task.batches(epoch, (this.#globalStep - epoch * stepsPerEpoch) * updateFreq);
   }
 
-  async #epoch(
-    epoch: number,
-    batches: PrimedBatches<B> | undefined,
-    logs: RunLogs,
-    signals: StopSignals,
-  ): Promise<void> {
+  async #epoch(epoch: number, batches: PrimedBatches<B>, logs: RunLogs, signals: StopSignals): Promise<void> {
     const { stepsPerEpoch, saveEverySteps } = this.#options;
     // The loss scale of a step is decided by the steps before it, all of them.
     const ahead = this.#task.scaler?.enabled ? 1 : maxPending;
     try {
-      for (let i = this.#globalStep - epoch * stepsPerEpoch; batches && i < stepsPerEpoch; i++) {
+      for (let i = this.#globalStep - epoch * stepsPerEpoch; i < stepsPerEpoch; i++) {
         await this.#step(epoch, batches);
         while (this.#pending.length >= ahead) await this.#settle(logs);
         const ends = i + 1 === stepsPerEpoch;
@@ -212,7 +204,7 @@ class TrainingRun<B extends TrainingBatch> {
         }
       }
     } finally {
-      await batches?.return();
+      await batches.return();
     }
     while (this.#pending.length > 0) await this.#settle(logs);
     await this.#endEpoch(epoch, logs, signals);
@@ -321,7 +313,8 @@ class TrainingRun<B extends TrainingBatch> {
     const { outputDir, expName, keepLast, model, unchanged, args = {}, saveCkpt } = this.#options;
     if (saveCkpt === false) return undefined;
     logs.sync();
-    const { average } = this.#task;
+    const { average, scaler } = this.#task;
+    const scale = scaler?.enabled ? { scaler: scaler.state() } : {};
     const best = Number.isFinite(this.#maxAccuracy) ? { max_accuracy: this.#maxAccuracy } : {};
     const meters = logs.meters.state();
     const folder = await saveCheckpoint({
@@ -330,14 +323,7 @@ class TrainingRun<B extends TrainingBatch> {
       tag,
       globalStep: this.#globalStep,
       epoch,
-      state: {
-        model,
-        unchanged,
-        args,
-        meters,
-        ...best,
-        ...(this.#task.scaler?.enabled ? { scaler: this.#task.scaler.state() } : {}),
-      } as unknown as JsonObject,
+      state: { model, unchanged, args, meters, ...best, ...scale } as unknown as JsonObject,
       files: [
         tensorFile(modelFileName, this.#task.model.stateDict()),
         tensorFile(optimizerFileName, this.#task.optimizerState()),

@@ -145,6 +145,16 @@ describe('probes, fine-tuning and what is done with them', () => {
   });
 });
 
+describe('cae-native bench', () => {
+  it.each(['finetune', 'features'])('--task %s prints one JSON line', (task) => {
+    const { out } = done('bench', '--task', task, '--model', 'tiny', '--batch', '2', '--steps', '1');
+    expect(out.trimEnd().split('\n')).toHaveLength(1);
+    const numbers = JSON.parse(out) as Record<string, number | string>;
+    expect(numbers['task']).toBe(task);
+    for (const name of ['images_per_s', 'step_s', 'peak_mib']) expect(numbers[name]).toBeGreaterThan(0);
+  });
+});
+
 describe('what is refused in one line, with nothing written', () => {
   const out = () => join(folder, 'refused');
   const refused = (...args: string[]): string => {

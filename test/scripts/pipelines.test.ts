@@ -78,6 +78,8 @@ describe('quickstart.sh', () => {
     fs.appendFileSync('calls.jsonl', JSON.stringify(args) + '\\n');
     const out = args[args.indexOf('--output_dir') + 1];
     if (args[0] === process.env.FAIL) process.exit(3);
+    if (args[0] === 'knn' || args[0] === 'linear') console.log('acc@1 ' + (args.includes('--random') ? 35 : 50));
+    if (args[0] === 'knn') process.exit(0);
     if (args[0] === 'reconstruct') fs.writeFileSync(args.at(-1), 'picture');
     else {
       fs.mkdirSync(out, { recursive: true });
@@ -99,7 +101,7 @@ describe('quickstart.sh', () => {
 
   it('goes from sample data to a picture, and can be run again', () => {
     const folder = checkout(programs);
-    const env = { QUICKSTART_IMAGES: '50', QUICKSTART_EPOCHS: '40' };
+    const env = { QUICKSTART_IMAGES: '50', QUICKSTART_EPOCHS: '40', QUICKSTART_LABELLED: '20' };
     const out = join(folder, 'my run');
     const first = run(folder, env, 'scripts/quickstart.sh', 'my run');
     expect(first.stderr).toBe('');
@@ -138,18 +140,36 @@ describe('quickstart.sh', () => {
     const statistics = JSON.parse(readFileSync(join(out, 'tokens.json'), 'utf8'));
     expect(statistics.of).toEqual([train, `${out}/tokenizer`]);
     expect(first.stdout).toContain(`picture         ${out}/reconstruction.png\n`);
-    expect(first.stdout.match(/^\[ *\d+s\] /gm)).toHaveLength(7);
+    expect(first.stdout.match(/^\[ *\d+s\] /gm)).toHaveLength(9);
+
+    const checkpoint = `${out}/pretrain/quickstart_checkpoint-39`;
+    const probes = calls(folder).slice(3);
+    expect(probes.map(([command]) => command)).toEqual(['linear', 'knn', 'linear', 'knn']);
+    for (const probe of probes) expect(probe).toEqual(expect.arrayContaining([checkpoint]));
+    expect(probes.map((probe) => probe.includes('--random'))).toEqual([false, false, true, true]);
+    expect(probes[0]!.slice(1, 3)).toEqual(['--data_path', join(out, 'labelled-20')]);
+    for (const name of ['linear', 'knn']) {
+      expect(first.stdout).toContain(`${name}, pretrained`.padEnd(18).concat('  acc@1 50'));
+      expect(first.stdout).toContain(`${name}, random`.padEnd(18).concat('  acc@1 35'));
+    }
 
     const drawn = statSync(pictures[0]!).mtimeMs;
     expect(run(folder, env, 'scripts/quickstart.sh', out).status).toBe(0);
     expect(statSync(pictures[0]!).mtimeMs).toBe(drawn);
   });
 
-  it.each(['train-tokenizer', 'pretrain', 'reconstruct'])('stops where %s fails', (command) => {
-    const folder = checkout(programs);
-    const result = run(folder, { QUICKSTART_IMAGES: '50', FAIL: command }, 'scripts/quickstart.sh');
-    expect(result.status).toBe(3);
-    expect(calls(folder).at(-1)![0]).toBe(command);
-    expect(result.stdout).not.toContain('Done');
-  });
+  it.each(['train-tokenizer', 'pretrain', 'reconstruct', 'linear', 'knn'])(
+    'stops where %s fails',
+    (command) => {
+      const folder = checkout(programs);
+      const result = run(
+        folder,
+        { QUICKSTART_IMAGES: '50', QUICKSTART_LABELLED: '20', FAIL: command },
+        'scripts/quickstart.sh',
+      );
+      expect(result.status).toBe(3);
+      expect(calls(folder).at(-1)![0]).toBe(command);
+      expect(result.stdout).not.toContain('Done');
+    },
+  );
 });
