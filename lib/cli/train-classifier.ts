@@ -143,7 +143,6 @@ async function train<B extends LabelledBatch>(
   const { seed, batch_size: batchSize, update_freq: updateFreq, precision, mixup, cutmix } = flags;
   await runTraining(task, {
     label: name,
-    intro: parametersOf(model),
     outputDir: required('output_dir', flags.output_dir),
     logDir: flags.log_dir,
     expName: flags.exp_name ?? name,
