@@ -40,9 +40,10 @@ void gelu_row(const T* x, const Acc<T>* shift, T* y, int64_t n) {
   Acc<T> z[kRun], value[kRun];
   for (int64_t at = 0; at < n; at += kRun) {
     const int64_t run = std::min(kRun, n - at);
-    widen_run(x + at, shift ? shift + at : nullptr, z, run);
+    convert_run(x + at, z, run);
+    if (shift) add_run(z, shift + at, run);
     gelu_run(z, value, run);
-    narrow_run(value, y + at, run);
+    convert_run(value, y + at, run);
   }
 }
 
@@ -52,12 +53,13 @@ void gelu_backward_row(const T* dy, const T* x, const Acc<T>* shift, T* dx, T* y
   Acc<T> z[kRun], slope[kRun], value[kRun];
   for (int64_t at = 0; at < n; at += kRun) {
     const int64_t run = std::min(kRun, n - at);
-    widen_run(x + at, shift ? shift + at : nullptr, z, run);
+    convert_run(x + at, z, run);
+    if (shift) add_run(z, shift + at, run);
     gelu_slope_run(z, slope, value, run);
-    widen_run<T>(dy + at, nullptr, z, run);
+    convert_run(dy + at, z, run);
     multiply_run(slope, z, run);
-    narrow_run(slope, dx + at, run);
-    if (y) narrow_run(value, y + at, run);
+    convert_run(slope, dx + at, run);
+    if (y) convert_run(value, y + at, run);
   }
 }
 

@@ -6,6 +6,7 @@
 #include "core/philox.h"
 #include "cpu/column_sum.h"
 #include "cpu/gelu_rows.h"
+#include "cpu/runs.h"
 
 namespace cae::cpu {
 namespace {
@@ -98,20 +99,8 @@ void cast_forward(const TensorView& x, const TensorView& y) {
     dispatch_any(y.dtype, [&]<typename Y>(Y) {
       const X* in = x.data<X>();
       Y* out = y.data<Y>();
-      for_ranges(x.numel(), [&](int64_t begin, int64_t end) {
-#pragma omp simd
-        for (int64_t i = begin; i < end; ++i) {
-          if constexpr (std::is_same_v<X, Y>)
-            out[i] = in[i];
-          else if constexpr (std::is_same_v<X, float> && std::is_same_v<Y, BF16>)
-            out[i].bits = BF16::round(in[i]);
-          else
-            out[i] = static_cast<Y>(
-                static_cast<std::conditional_t<std::is_same_v<X, BF16> || std::is_same_v<X, F16> ||
-                                                   std::is_same_v<Y, BF16> || std::is_same_v<Y, F16>,
-                                               float, X>>(in[i]));
-        }
-      });
+      for_ranges(x.numel(),
+                 [&](int64_t begin, int64_t end) { convert_run(in + begin, out + begin, end - begin); });
     });
   });
 }
