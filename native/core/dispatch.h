@@ -3,6 +3,7 @@
 #include <tuple>
 #include <utility>
 
+#include "core/cuda_device.h"
 #include "core/tensor.h"
 
 // A header of ops/ declares each kernel once; the macro declares it for both backends. cpu/ and cuda/ define
@@ -24,6 +25,7 @@ namespace cae {
 template <typename Kernel, typename... Args>
 void launch(Device device, const char* op, Kernel on_cpu, Kernel on_cuda, const Args&... args) {
   if (device.kind == DeviceKind::Cuda) {
+    cuda::select(device.index);
     on_cuda(view_of(args)...);
     return;
   }
