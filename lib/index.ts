@@ -18,6 +18,7 @@ export { Module } from './nn/module.js';
 export { AdamW, type AdamwOptions, type AdamwStep } from './optim/adamw.js';
 export { type ParameterGroup, parameterGroups } from './optim/parameter-groups.js';
 export { type CosineSchedule, cosineSchedule } from './optim/schedules.js';
+export { chooseDevice, type DeviceChoice, defaultDevice, setDefaultDevice } from './tensor/device.js';
 export { Parameter } from './tensor/parameter.js';
 export { keep, scope } from './tensor/scope.js';
 export { noGrad, withTape } from './tensor/tape.js';

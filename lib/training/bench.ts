@@ -3,6 +3,7 @@ import type { CaeConfig } from '../models/cae-config.js';
 import { native } from '../native/addon.js';
 import { AdamW } from '../optim/adamw.js';
 import { parameterGroups } from '../optim/parameter-groups.js';
+import { defaultDevice } from '../tensor/device.js';
 import { type Dtype, readAll, Tensor } from '../tensor/tensor.js';
 import type { TargetTokenizer } from './pretrain.js';
 import { dalleNormalization, halfNormalization, type PretrainBatch, PretrainTask } from './pretrain.js';
@@ -110,7 +111,7 @@ export async function runBench(options: BenchOptions): Promise<BenchNumbers> {
     running.push(
       readAll(tensors).then(() => {
         arrivals.push(performance.now());
-        if (arrivals.length === 1) idleBefore = native.streamStatistics().idleSeconds;
+        if (arrivals.length === 1) idleBefore = native.streamStatistics(defaultDevice()).idleSeconds;
         for (const tensor of tensors) tensor.release();
       }),
     );
@@ -118,7 +119,7 @@ export async function runBench(options: BenchOptions): Promise<BenchNumbers> {
     if (globalStep > 0) await running[globalStep - 1];
   }
   await Promise.all(running);
-  const idle = native.streamStatistics().idleSeconds - idleBefore;
+  const idle = native.streamStatistics(defaultDevice()).idleSeconds - idleBefore;
   const durations = arrivals.slice(1).map((time, i) => (time - (arrivals[i] as number)) / 1000);
   const median = durations.sort((a, b) => a - b)[Math.floor(durations.length / 2)] as number;
   const elapsed = ((arrivals.at(-1) as number) - (arrivals[0] as number)) / 1000;

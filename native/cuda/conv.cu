@@ -35,40 +35,6 @@ __global__ void __launch_bounds__(kElementThreads)
   plain[at] = accumulate ? plain[at] + value : value;
 }
 
-// y = y + bias, then a relu if asked for.
-template <typename T>
-struct BiasRelu {
-  using A = Acc<T>;
-  T* y;
-  const A* bias;
-  int64_t columns;
-  bool relu;
-  template <int N>
-  __device__ Pack<A, N> prepare(int64_t column) const {
-    if (bias != nullptr) return load<N>(bias + column);
-    return {};
-  }
-  template <int N>
-  __device__ void row(int64_t row, int64_t column, const Pack<A, N>& shift, float (&)[1][N]) const {
-    auto value = load<N>(y + row * columns + column);
-#pragma unroll
-    for (int i = 0; i < N; ++i) {
-      value.at[i] += shift.at[i];
-      if (relu && !(value.at[i] > 0)) value.at[i] = 0;
-    }
-    store<N>(y + row * columns + column, value);
-  }
-};
-
-void finish(const char* op, const TensorView& y, const TensorView& bias, bool relu) {
-  if (!bias && !relu) return;
-  const int64_t columns = y.shape[-1];
-  dispatch_real(y.dtype, op, [&]<typename T>(T) {
-    const BiasRelu<T> body{y.data<T>(), bias.data<Acc<T>>(), columns, relu};
-    over_tiles<kWidth<T>>(op, y.shape.rows(), columns, moves_by<kWidth<T>>(columns, body.y, body.bias), body);
-  });
-}
-
 // The weight as convolve() takes it, in memory of its own unless it lies so already.
 class OrderedWeight {
  public:
@@ -99,7 +65,7 @@ void conv2d_forward(const TensorView& x, const TensorView& weight, const TensorV
   const OrderedWeight ordered(op, weight, true);
   convolve(op, {Convolution::Forward, x.shape, y.shape, weight.shape[2], stride, padding, x.dtype}, x.pointer,
            ordered.data(), y.pointer);
-  finish(op, y, bias, relu);
+  add_bias(op, y, bias, relu);
 }
 
 void conv2d_backward_input(const TensorView& dy, const TensorView& weight, const TensorView& bias,
@@ -108,7 +74,7 @@ void conv2d_backward_input(const TensorView& dy, const TensorView& weight, const
   const OrderedWeight ordered(op, weight, true);
   convolve(op, {Convolution::Input, dx.shape, dy.shape, weight.shape[2], stride, padding, dy.dtype},
            dx.pointer, ordered.data(), dy.pointer);
-  finish(op, dx, bias, false);
+  add_bias(op, dx, bias, false);
 }
 
 void conv2d_backward_weight(const TensorView& dy, const TensorView& x, int64_t stride, int64_t padding,

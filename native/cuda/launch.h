@@ -8,7 +8,7 @@
 #ifdef CAE_CUDA_EMULATE
 #include "emulator/cuda.h"
 #else
-#include <cuda_runtime.h>
+#include "cuda/driver.h"
 #endif
 
 namespace cae::cuda {
@@ -35,15 +35,15 @@ T* shared_memory() {
 
 #else
 
-cudaStream_t stream_of_device();
-// Throws Error naming the op unless the code is success.
-void check_cuda(cudaError_t code, const char* op);
-
 template <typename... P>
 void launch(const char* op, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes,
             std::type_identity_t<P>... args) {
-  kernel<<<grid, block, shared_bytes, stream_of_device()> > >(args...);
-  check_cuda(cudaGetLastError(), op);
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = block;
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = stream_of_device();
+  check_cuda(cudaLaunchKernelEx(&config, kernel, args...), op);
 }
 
 #ifdef __CUDACC__

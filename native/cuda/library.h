@@ -33,6 +33,10 @@ void gemm(const char* op, const Product& product);
 // library cannot do both at once.
 bool gemm_with_sums(const char* op, const Product& product, void* sums);
 
+// y = y + bias over its last axis (none: no bias), then a relu if asked for: what a library call had no place
+// for. An own kernel (bias.cu).
+void add_bias(const char* op, const TensorView& y, const TensorView& bias, bool relu);
+
 // A convolution of x [B,H,W,in] with weights [out, kernel, kernel, in] to y [B,H',W',out], or the gradient of
 // x or of the weights, all in one dtype.
 struct Convolution {
