@@ -13,8 +13,6 @@ if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
     endif()
   endforeach()
 endif()
-set(CMAKE_CUDA_STANDARD 20)
-set(CMAKE_CUDA_STANDARD_REQUIRED ON)
 include(CheckLanguage)
 check_language(CUDA)
 if(NOT CMAKE_CUDA_COMPILER)
@@ -22,6 +20,11 @@ if(NOT CMAKE_CUDA_COMPILER)
 CUDACXX=/usr/local/cuda/bin/nvcc")
 endif()
 enable_language(CUDA)
+# CMake before 3.29 does not know that nvcc 13 speaks C++20.
+if(NOT DEFINED CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+  set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+endif()
 find_package(CUDAToolkit REQUIRED)
 
 set(WHEELS ${CAE_CUDA_LIBS}/nvidia)
@@ -43,7 +46,8 @@ function(cae_use_cuda target)
   # The toolkit's own headers first: the wheels bring copies of some, of another version maybe.
   target_include_directories(${target} SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS} ${CUBLAS_INCLUDE_DIR}
     ${CUDNN_INCLUDE_DIR})
-  target_compile_definitions(${target} PRIVATE CAE_CUDA_LIBS_DEFAULT="${CAE_CUDA_LIBS}")
+  set_property(SOURCE native/cuda/shared_library.cc APPEND PROPERTY COMPILE_DEFINITIONS
+    CAE_CUDA_LIBS_DEFAULT="${CAE_CUDA_LIBS}")
   target_compile_options(${target} PRIVATE
     "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-Xcompiler=-Wall,-fvisibility=hidden;-Xptxas=-v>")
   set_target_properties(${target} PROPERTIES CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden)
