@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-/** The tests of ops, layers and models on a CUDA device, emulated or real: scripts/test-emulated.sh, gpu-check.sh. */
+/** The tests of ops, layers and models on a CUDA device, emulated or real: scripts/test-emulated.sh. */
 export default defineConfig({
   test: {
     include: [

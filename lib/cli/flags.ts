@@ -139,9 +139,13 @@ export function deviceFlag(): Flag<undefined | string> {
  * @throws UserError where the named device cannot be used
  */
 export function useDevice(named: string | undefined): string {
-  const { device, note } = chooseDevice(named);
-  if (named !== 'cpu') process.stderr.write(`${note}\n`);
-  return device;
+  try {
+    const { device, note } = chooseDevice(named);
+    if (note !== null) process.stderr.write(`${note}\n`);
+    return device;
+  } catch (error) {
+    throw error instanceof UserError ? usageError(error.message) : error;
+  }
 }
 
 /** On where it is given. */

@@ -26,15 +26,16 @@ export function whyNot(device: Device): string | null {
     native.synchronize(device);
     return null;
   } catch (error) {
-    return (error as Error).message;
+    // The core names what failed in brackets; here it is the device, as who reads it knows.
+    return (error as Error).message.replace(/^\[device\] /, '');
   }
 }
 
 /** What `--device` stands for. */
 export interface DeviceChoice {
   device: Device;
-  /** For the user, said at the start of a run. */
-  note: string;
+  /** For the user, to be said at the start of a run; null where there was nothing to choose. */
+  note: string | null;
 }
 
 /**
@@ -44,9 +45,9 @@ export interface DeviceChoice {
 export function chooseDevice(named?: string): DeviceChoice {
   if (named !== undefined) {
     setDefaultDevice(named);
-    return { device: named, note: `device: ${named}${nameOf(named)}` };
+    return { device: named, note: named === 'cpu' ? null : `device: ${named}${nameOf(named)}` };
   }
-  if (native.buildInfo().cuda === null) return { device: 'cpu', note: 'device: cpu' };
+  if (native.buildInfo().cuda === null) return { device: 'cpu', note: null };
   const reason = whyNot('cuda');
   if (reason !== null) return { device: 'cpu', note: `device: cpu, since cuda does not work: ${reason}` };
   setDefaultDevice('cuda');
@@ -54,7 +55,6 @@ export function chooseDevice(named?: string): DeviceChoice {
 }
 
 function nameOf(device: Device): string {
-  if (device === 'cpu') return '';
   const { name, capability, memory } = native.cudaDevices()[Number(device.split(':')[1] ?? 0)]!;
   return ` (${name}, compute capability ${capability}, ${(memory / 2 ** 30).toFixed(0)} GiB)`;
 }
