@@ -25,7 +25,7 @@ void with_packs(bool wide, int64_t columns, Body&& body) {
 }
 
 template <int N, int K, typename X, typename Y>
-__global__ void __launch_bounds__(kWarps* kWarpSize)
+__global__ void __launch_bounds__(kWarps* kWarpSize, 2)
     forward_kernel(int64_t rows, int64_t columns, const X* x, const Acc<X>* weight, const Acc<X>* bias,
                    Acc<X> eps, Y* y, Acc<X>* mean, Acc<X>* rstd) {
   using A = Acc<X>;

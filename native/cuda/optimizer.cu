@@ -49,7 +49,8 @@ struct NormList {
 };
 
 template <typename A>
-__global__ void __launch_bounds__(kThreads) norm_kernel(NormList list, double* partial) {
+__global__ void __launch_bounds__(kThreads)
+    norm_kernel(const __grid_constant__ NormList list, double* partial) {
   constexpr int N = kWidth<A>;
   const int block = static_cast<int>(blockIdx.x);
   const int t = list.cut.tensor_of(block);
@@ -137,7 +138,7 @@ __device__ inline void adamw_pack(A* p, const A* g, A* m, A* v, Copy* copy, A fa
 
 template <typename A, typename Copy>
 __global__ void __launch_bounds__(kThreads)
-    adamw_kernel(AdamwList list, const A* norm, AdamwNumbers<A> numbers) {
+    adamw_kernel(const __grid_constant__ AdamwList list, const A* norm, AdamwNumbers<A> numbers) {
   constexpr int N = kWidth<A>;
   const A factor = gradient_factor(norm, numbers);
   if (factor == static_cast<A>(INFINITY)) return;

@@ -68,8 +68,8 @@ struct SumTargets {
 // out[s][c] (+)= Σ over slabs of partial[slab, s, c], always in the same order.
 template <typename A, int kSums>
 __global__ void __launch_bounds__(kWarpSize* kTileRows)
-    finish_sums_kernel(const A* partial, int slabs, int64_t columns, SumTargets<A, kSums> out,
-                       bool accumulate) {
+    finish_sums_kernel(const A* partial, int slabs, int64_t columns,
+                       const __grid_constant__ SumTargets<A, kSums> out, bool accumulate) {
   CAE_SHARED_ARRAY(A, room, kTileRows * kWarpSize);
   const int64_t column = static_cast<int64_t>(blockIdx.x) * kWarpSize + threadIdx.x;
   const int s = static_cast<int>(blockIdx.y);

@@ -14,7 +14,7 @@ __global__ void __launch_bounds__(kElementThreads)
   const int64_t group = static_cast<int64_t>(blockIdx.x) * kElementThreads + threadIdx.x;
   if (group >= groups) return;
   const int64_t first = group * kPixels;
-  uint8_t bytes[3 * kPixels];
+  alignas(4) uint8_t bytes[3 * kPixels];
 #pragma unroll
   for (int i = 0; i < 3; ++i)
     *reinterpret_cast<Pack<uint8_t, kPixels>*>(bytes + i * kPixels) =
