@@ -92,12 +92,14 @@ void download(int, void* to, const void* from, size_t bytes) {
   stream().enqueue("download", [to, from, bytes] { std::memcpy(to, from, bytes); });
 }
 
-void notify(int, std::function<void(std::exception_ptr)> done) {
+void notify(int index, std::function<void(std::exception_ptr)> done) {
+  select(index);
   stream().enqueue("kernel", [] { throw_fault(fault); });
   stream().notify(std::move(done));
 }
 
-void synchronize(int) {
+void synchronize(int index) {
+  select(index);
   stream().enqueue("kernel", [] { throw_fault(fault); });
   stream().synchronize();
 }
