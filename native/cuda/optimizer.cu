@@ -16,7 +16,6 @@ constexpr int64_t kPiece = 1 << 14;  // elements of a block
 // arguments are what every device takes.
 template <int kTensors>
 struct Cut {
-  static constexpr int kMost = kTensors;
   int tensors = 0;
   int first_block[kTensors + 1] = {};
   int64_t size[kTensors] = {};
