@@ -1,7 +1,5 @@
 #include "cuda/driver.h"
 
-#ifndef CAE_CUDA_EMULATE
-
 namespace cae::cuda {
 namespace {
 __global__ void probe_kernel() {}
@@ -15,5 +13,3 @@ bool has_kernels() {
 }
 
 }  // namespace cae::cuda
-
-#endif
