@@ -5,9 +5,9 @@ export default defineConfig({
   test: {
     include: [
       'test/cuda/**/*.test.ts',
-      // Without the finite differences through attention and the plain convolutions: minutes on an emulated device,
+      // Without the finite differences through attention, the plain convolutions and the statistics of draws: minutes on an emulated device,
       // and test/cuda holds the same kernels against the CPU's.
-      'test/native/{ops,vision}.test.ts',
+      'test/native/ops.test.ts',
       'test/tensor/{gradients,memory,parameter}.test.ts',
       'test/nn/*.test.ts',
       'test/optim/adamw.test.ts',
