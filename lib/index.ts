@@ -50,6 +50,7 @@ export {
   epochCosineSchedule,
 } from './optim/schedules.js';
 export { Sgd, type SgdOptions } from './optim/sgd.js';
+export { chooseDevice, type DeviceChoice, defaultDevice, setDefaultDevice } from './tensor/device.js';
 export { labelRanks, smoothCrossEntropy, softCrossEntropy } from './tensor/ops/class-loss.js';
 export { crossEntropy } from './tensor/ops/loss.js';
 export { Parameter } from './tensor/parameter.js';

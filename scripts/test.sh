@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, lints and runs all tests. Its last line is `N passed, N failed`; a build or lint
-# that fails counts as one failed. Exits with 1 where anything failed.
+# Installs what is missing, builds, lints and runs all tests, those of the CUDA kernels on an emulated device. Its last
+# line is `N passed, N failed`; a build or lint that fails, and the emulated run, count as one failed. Exits with 1 where anything failed.
 # usage: scripts/test.sh [ARGUMENT OF VITEST]...
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
@@ -24,4 +24,8 @@ lint=$?
 npx vitest run --reporter=default --reporter=json --outputFile.json="$report" "$@"
 tests=$?
 [ "$lint" -eq 0 ] || printf 'npm run check failed: see above\n'
-finish "$tests" "$lint"
+emulated=0
+if [ "$#" -eq 0 ]; then
+  ./scripts/test-emulated.sh test/cuda || emulated=$?
+fi
+finish "$tests" "$lint" "$emulated"

@@ -7,12 +7,14 @@ import { runFeaturesBench, runFinetuneBench } from '../training/classifier-bench
 import {
   addFlags,
   choiceFlag,
+  deviceFlag,
   type FlagValues,
   flagValues,
   intFlag,
   switchFlag,
   textFlag,
   usageError,
+  useDevice,
 } from './flags.js';
 
 const flags = {
@@ -23,7 +25,7 @@ const flags = {
   ),
   model: textFlag('base', 'tiny, small, base, large, or a full model name', 'name'),
   batch: intFlag(8, 'pictures a step', { min: 1 }),
-  device: choiceFlag(['cpu'], 'cpu', 'where to compute'),
+  device: deviceFlag(),
   precision: choiceFlag(['fp32', 'bf16'], 'fp32', 'numbers to compute with'),
   steps: intFlag(3, 'steps that are timed; one more warms up', { min: 1 }),
   tokenizer: choiceFlag<BenchTokenizer, 'none'>(benchTokenizers, 'none', 'tokenizer that makes the targets'),
@@ -49,6 +51,7 @@ export function register(command: Command): void {
         `--num_mask_patches ${values.num_mask_patches} must be below the ${patches} patches of ${model}`,
       );
     }
+    const device = useDevice(values.device);
     if (values.threads !== undefined) native.setThreads(values.threads);
     const { ops, ...numbers } = await runBench({
       config,
@@ -58,7 +61,7 @@ export function register(command: Command): void {
       tokenizer: values.tokenizer,
       maskedPatches: values.num_mask_patches,
     });
-    const { batch, device, precision, steps, tokenizer } = values;
+    const { batch, precision, steps, tokenizer } = values;
     process.stdout.write(
       `${JSON.stringify({ model, batch, device, precision, steps, tokenizer, ...numbers, ...(values.profile ? { ops } : {}) })}\n`,
     );

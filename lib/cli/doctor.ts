@@ -1,6 +1,7 @@
 import { availableParallelism, totalmem } from 'node:os';
 import type { Command } from 'commander';
 import { UserError } from '../errors.js';
+import type { NativeAddon } from '../native/bindings.js';
 import { addonPaths, loadAddon, tryAddons } from '../native/find-addon.js';
 
 /** One line of the report. */
@@ -29,10 +30,22 @@ function doctor(): void {
   line('cpu', `${cpuArch}; avx2 ${yes(avx2)}, avx512 ${yes(avx512)}, avx512_bf16 ${yes(avx512Bf16)}`);
   line('threads', `${threads} (--threads changes it)`);
   line('cuda', cuda ?? 'not in this build');
+  if (cuda !== null) cudaDevices(addon);
   if (!avx512Bf16)
     line('bf16', 'this CPU has no AVX512-BF16: --precision bf16 works and is slower than fp32');
   if (!avx2) throw new UserError('this CPU has no AVX2, which the native core needs; use another machine');
   line('result', 'ready');
+}
+
+/** The devices of the CUDA backend, or why there are none. */
+function cudaDevices(addon: NativeAddon): void {
+  try {
+    for (const [i, { name, capability, memory }] of addon.cudaDevices().entries()) {
+      line(`cuda:${i}`, `${name}, compute capability ${capability}, ${(memory / 2 ** 30).toFixed(1)} GiB`);
+    }
+  } catch (error) {
+    line('', (error as Error).message);
+  }
 }
 
 function yes(has: boolean): string {

@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
 import { UserError } from '../errors.js';
+import { chooseDevice } from '../tensor/device.js';
 
 /** Exit status for a command line that cannot be understood. */
 export const usageExitCode = 2;
@@ -125,6 +126,26 @@ export function choiceFlag<W extends string, T extends W | undefined>(
       return word;
     },
   };
+}
+
+/** Where to compute. */
+export function deviceFlag(): Flag<undefined | string> {
+  return textFlag(undefined, 'where to compute: cpu, cuda or cuda:N; default: cuda where it works', 'device');
+}
+
+/**
+ * Makes the device of a command line the default one and says on stderr which it is.
+ * @returns its name
+ * @throws UserError where the named device cannot be used
+ */
+export function useDevice(named: string | undefined): string {
+  try {
+    const { device, note } = chooseDevice(named);
+    if (note !== null) process.stderr.write(`${note}\n`);
+    return device;
+  } catch (error) {
+    throw error instanceof UserError ? usageError(error.message) : error;
+  }
 }
 
 /** On where it is given. */

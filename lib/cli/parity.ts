@@ -9,23 +9,29 @@ import { type Comparison, compareWithFixture, tolerances } from '../parity/compa
 import { parityKinds } from '../parity/kinds.js';
 import { compareReferenceCheckpoint, referenceCheckpointKind } from '../parity/reference-checkpoint.js';
 import type { Computed } from '../parity/types.js';
+import { setDefaultDevice } from '../tensor/device.js';
 
 interface ParityFlags {
   device: string;
-  precision: 'fp32' | 'bf16';
+  precision: 'fp32' | 'bf16' | 'fp16';
   dump?: string;
 }
+
+const dtypes = { fp32: 'f32', bf16: 'bf16', fp16: 'f16' } as const;
 
 /** Adds the command's flags and action. */
 export function register(command: Command): void {
   command
     .argument('<fixture...>', 'safetensors files with golden numbers, or a .pth beside its own')
-    .addOption(new Option('--device <name>', 'where to compute').choices(['cpu']).default('cpu'))
+    .option('--device <name>', 'where to compute: cpu, cuda or cuda:N', 'cpu')
     .addOption(
-      new Option('--precision <name>', 'numbers to compute with').choices(['fp32', 'bf16']).default('fp32'),
+      new Option('--precision <name>', 'numbers to compute with')
+        .choices(['fp32', 'bf16', 'fp16'])
+        .default('fp32'),
     )
     .option('--dump <folder>', 'write every computed tensor to FOLDER/<fixture name>.safetensors')
     .action(async (paths: string[], flags: ParityFlags) => {
+      setDefaultDevice(flags.device);
       let failed = 0;
       for (const path of paths) failed += await runFixture(path, flags);
       if (failed > 0)
@@ -47,7 +53,7 @@ async function runFixture(path: string, { device, precision, dump }: ParityFlags
       );
     }
     const run = await load();
-    const computed = await run(file, { device, dtype: precision === 'bf16' ? 'bf16' : 'f32' });
+    const computed = await run(file, { device, dtype: dtypes[precision] });
     const comparisons = compareWithFixture(file, computed, tolerances[precision]);
     const failed = report(path, `${kind}, ${device}, ${precision}`, comparisons);
     if (dump !== undefined) await dumpComputed(join(dump, basename(path)), computed, dump);

@@ -19,7 +19,6 @@ export function checkSupported(flags: PretrainFlags): void {
     flags.discrete_vae_type === 'dall-e' || flags.discrete_vae_type === 'customized',
     `--discrete_vae_type ${flags.discrete_vae_type} is not part of this build; use dall-e or customized`,
   );
-  wants(flags.device === 'cpu', `--device ${flags.device} is not part of this build; use cpu`);
   wants(flags.world_size === 1, `--world_size ${flags.world_size}: this build trains in one process; give 1`);
   wants(
     flags.local_rank <= 0,

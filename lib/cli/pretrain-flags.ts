@@ -1,4 +1,4 @@
-import { choiceFlag, intFlag, numberFlag, numbersFlag, switchFlag, textFlag } from './flags.js';
+import { choiceFlag, deviceFlag, intFlag, numberFlag, numbersFlag, switchFlag, textFlag } from './flags.js';
 
 const interpolations = ['bicubic', 'bilinear', 'lanczos', 'box', 'hamming'] as const;
 
@@ -42,7 +42,7 @@ export const pretrainFlags = {
   imagenet_default_mean_and_std: switchFlag("normalise by ImageNet's mean and deviation, not 0.5"),
   output_dir: textFlag(undefined, 'folder of checkpoints and logs'),
   log_dir: textFlag(undefined, 'folder of TensorBoard events; default: --output_dir'),
-  device: textFlag('cpu', 'where to compute; this build: cpu', 'device'),
+  device: deviceFlag(),
   seed: intFlag(0, 'every random draw is a function of it', { min: 0, max: 2 ** 32 - 1 }),
   resume: textFlag(undefined, 'checkpoint to start from where the run has none of its own'),
   auto_resume: switchFlag('go on from the newest valid checkpoint in --output_dir (the default)'),

@@ -18,7 +18,7 @@ import {
   imagenetNormalization,
   PretrainTask,
 } from '../training/pretrain.js';
-import { addFlags, flagValues, required, usageError } from './flags.js';
+import { addFlags, flagValues, required, usageError, useDevice } from './flags.js';
 import { checkSupported, configOfFlags, type PretrainFlags } from './pretrain-checks.js';
 import { pretrainFlags } from './pretrain-flags.js';
 
@@ -50,8 +50,9 @@ async function train(flags: PretrainFlags, config: CaeConfig, loader: PretrainLo
     );
   }
   const schedules = schedulesOf(flags, stepsPerEpoch);
+  const device = useDevice(flags.device);
   if (flags.threads !== undefined) native.setThreads(flags.threads);
-  if (flags.precision === 'bf16' && !native.buildInfo().avx512Bf16) {
+  if (device === 'cpu' && flags.precision === 'bf16' && !native.buildInfo().avx512Bf16) {
     process.stderr.write('this CPU has no AVX512-BF16: --precision bf16 is slower than fp32 here\n');
   }
   const tokenizer = await openTokenizer(flags, config);

@@ -9,11 +9,12 @@ import { Cae } from '../models/cae.js';
 import { type CaeConfig, gridSize } from '../models/cae-config.js';
 import { type Row, reconstructPicture } from '../training/reconstruct.js';
 import { loadModel } from '../training/run-checkpoint.js';
-import { addFlags, flagValues, intFlag, required, textFlag } from './flags.js';
+import { addFlags, deviceFlag, flagValues, intFlag, required, textFlag, useDevice } from './flags.js';
 
 const flags = {
   checkpoint: textFlag(undefined, "folder of a pretraining run's checkpoint"),
   tokenizer: textFlag(undefined, 'tokenizer the run was trained with: a folder or a file'),
+  device: deviceFlag(),
   seed: intFlag(0, 'masks are a function of it', { min: 0, max: 2 ** 32 - 1 }),
 } as const;
 
@@ -39,6 +40,7 @@ export function register(command: Command): void {
     if (saved?.kind !== 'cae') {
       throw new UserError(`${folder} is no checkpoint of pretraining; give one of cae-native pretrain`);
     }
+    useDevice(values.device);
     const { loadTokenizer } = await import('../models/tokenizer.js');
     const tokenizer = await loadTokenizer(saved.tokenizerType, required('tokenizer', values.tokenizer));
     const model = new Cae(saved.config);

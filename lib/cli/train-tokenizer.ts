@@ -12,6 +12,7 @@ import { TrainTokenizerTask } from '../training/train-tokenizer.js';
 import {
   addFlags,
   choiceFlag,
+  deviceFlag,
   type FlagValues,
   flagValues,
   intFlag,
@@ -20,6 +21,7 @@ import {
   switchFlag,
   textFlag,
   usageError,
+  useDevice,
 } from './flags.js';
 import { parametersOf } from './pretrain.js';
 
@@ -56,7 +58,7 @@ const flags = {
   no_auto_resume: switchFlag('start anew, whatever --output_dir holds'),
   num_workers: intFlag(10, 'most threads that decode pictures', { min: 1, max: 1024 }),
   on_bad_image: choiceFlag(['stop', 'skip'], 'stop', 'what to do with a picture that cannot be read'),
-  device: choiceFlag(['cpu'], 'cpu', 'where to compute'),
+  device: deviceFlag(),
   threads: intFlag(undefined, 'threads that compute; default: all cores', { min: 1, max: 1024 }),
 } as const;
 
@@ -104,6 +106,7 @@ async function train(values: TokenizerFlags, loader: Loader): Promise<void> {
   if (values.warmup_epochs > epochs) {
     throw usageError(`--warmup_epochs ${values.warmup_epochs} must not exceed --epochs ${epochs}`);
   }
+  useDevice(values.device);
   if (values.threads !== undefined) native.setThreads(values.threads);
   const config = {
     imageSize: values.image_size,

@@ -22,15 +22,24 @@ export interface StreamStatistics {
   idleSeconds: number;
 }
 
-/** What one op's work took since the start of the process. */
+/** What one op's work took since the start of the process, on the CPU. */
 export interface OpStatistics {
   calls: number;
   busySeconds: number;
 }
 
+export interface CudaDevice {
+  name: string;
+  /** Compute capability, as in `9.0`. */
+  capability: string;
+  /** In bytes. */
+  memory: number;
+}
+
 export interface BuildInfo {
   oneDnn: string;
   cpuArch: string;
+  /** `CUDA 13.0`, `emulated`, or null in a build without a CUDA backend. */
   cuda: string | null;
   avx2: boolean;
   avx512: boolean;
@@ -55,13 +64,18 @@ export interface NativeAddon {
   dtypeOf(tensor: Handle): Dtype;
   deviceOf(tensor: Handle): Device;
   // runtime
-  synchronize(): void;
-  trimMemory(): void;
-  resetPeakMemory(): void;
+  // of a device, the CPU where none is named
+  synchronize(device?: Device): void;
+  trimMemory(device?: Device): void;
+  resetPeakMemory(device?: Device): void;
   setThreads(threads: number): void;
-  memoryStatistics(): MemoryStatistics;
-  streamStatistics(): StreamStatistics;
+  memoryStatistics(device?: Device): MemoryStatistics;
+  streamStatistics(device?: Device): StreamStatistics;
   opStatistics(): Record<string, OpStatistics>;
+  /** Throws with the reason and the remedy where there is none. */
+  cudaDevices(): CudaDevice[];
+  /** Lets f32 products on CUDA round their inputs to TF32; off at the start. */
+  setTf32(allowed: boolean): void;
   buildInfo(): BuildInfo;
   // linear
   linear(x: Handle, weight: Handle, bias: Optional<Handle>): Handle;

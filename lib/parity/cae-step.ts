@@ -1,12 +1,13 @@
 import type { SafetensorsFile } from '../checkpoint/safetensors-reader.js';
 import { Cae } from '../models/cae.js';
 import type { CaeConfig } from '../models/cae-config.js';
+import { native } from '../native/addon.js';
 import type { StateEntry } from '../nn/module.js';
 import { AdamW } from '../optim/adamw.js';
 import { parameterGroups } from '../optim/parameter-groups.js';
 import { scope } from '../tensor/scope.js';
 import { withTape } from '../tensor/tape.js';
-import { Tensor } from '../tensor/tensor.js';
+import { type NumberArray, Tensor } from '../tensor/tensor.js';
 import { patchIds } from '../training/patch-ids.js';
 import type { Computed, ParityOptions } from './types.js';
 
@@ -130,11 +131,8 @@ export async function runCaeStep(
   return computed;
 }
 
-/** Values as numbers: bf16 ones are widened. */
-function readable(tensor: Tensor): Computed['data'] {
-  const data = tensor.dataSync();
-  if (tensor.dtype !== 'bf16') return data;
-  const wide = new Uint32Array(data.length);
-  for (let i = 0; i < data.length; i++) wide[i] = data[i]! << 16;
-  return new Float32Array(wide.buffer);
+/** Values as numbers: bf16 and f16 ones are widened. */
+function readable(tensor: Tensor): NumberArray {
+  if (tensor.dtype !== 'bf16' && tensor.dtype !== 'f16') return tensor.dataSync();
+  return scope(() => new Tensor(native.cast(tensor.handle, 'f32')).dataSync());
 }

@@ -25,10 +25,14 @@ export interface Tolerances {
   readonly agreement: number;
 }
 
-/** Rounding in fp32; the format's own coarseness in bf16, where near ties between tokens may fall either way. */
-export const tolerances: Readonly<Record<'fp32' | 'bf16', Tolerances>> = {
+/** The half formats' coarseness; near ties between tokens may fall either way. */
+const half: Tolerances = { forward: 2e-2, gradients: 5e-2, noise: 1e-3, noiseError: 1e-4, agreement: 0.9 };
+
+/** Rounding in fp32; the format's own coarseness in bf16 and fp16. */
+export const tolerances: Readonly<Record<'fp32' | 'bf16' | 'fp16', Tolerances>> = {
   fp32: { forward: 1e-4, gradients: 1e-4, noise: 1e-6, noiseError: 1e-6, agreement: 1 },
-  bf16: { forward: 2e-2, gradients: 5e-2, noise: 1e-3, noiseError: 1e-4, agreement: 0.9 },
+  bf16: half,
+  fp16: half,
 };
 
 function values(file: SafetensorsFile, name: string): ArrayLike<number> {

@@ -1,5 +1,6 @@
 import { native } from '../native/addon.js';
 import type { Handle } from '../native/bindings.js';
+import { defaultDevice } from './device.js';
 import { keep } from './scope.js';
 import { type Dtype, type NumberArray, Tensor } from './tensor.js';
 
@@ -22,7 +23,7 @@ export class Parameter extends Tensor {
   }
 
   /** A parameter of uninitialised memory. */
-  static override empty(shape: readonly number[], dtype: Dtype = 'f32', device = 'cpu'): Parameter {
+  static override empty(shape: readonly number[], dtype: Dtype = 'f32', device = defaultDevice()): Parameter {
     return new Parameter(native.empty(shape, dtype, device));
   }
 
@@ -64,7 +65,7 @@ export class Parameter extends Tensor {
 
   /** Overwrites the values. @throws Error if the number of values differs */
   assign(data: NumberArray): void {
-    const source = Tensor.from(data, this.shape);
+    const source = Tensor.from(data, this.shape, this.device);
     native.copyInto(source.handle, this.handle);
     source.release();
     this.refreshCopy();

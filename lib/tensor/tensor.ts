@@ -1,5 +1,6 @@
 import { native } from '../native/addon.js';
 import type { Device, Dtype, Handle } from '../native/bindings.js';
+import { defaultDevice } from './device.js';
 import { enterScope } from './scope.js';
 
 export type { Device, Dtype } from '../native/bindings.js';
@@ -40,17 +41,22 @@ export class Tensor {
   }
 
   /** A tensor of the values, copied. Default dtype by the array: f32, f64, i32 or u8. */
-  static from(data: NumberArray, shape: readonly number[], device: Device = 'cpu', dtype?: Dtype): Tensor {
+  static from(
+    data: NumberArray,
+    shape: readonly number[],
+    device: Device = defaultDevice(),
+    dtype?: Dtype,
+  ): Tensor {
     const type = dtype ?? (Object.keys(arrayOf) as Dtype[]).find((d) => data instanceof arrayOf[d]);
     return new Tensor(native.fromBytes(data, shape, type ?? 'f32', device));
   }
 
   /** Uninitialised memory. */
-  static empty(shape: readonly number[], dtype: Dtype = 'f32', device: Device = 'cpu'): Tensor {
+  static empty(shape: readonly number[], dtype: Dtype = 'f32', device: Device = defaultDevice()): Tensor {
     return new Tensor(native.empty(shape, dtype, device));
   }
 
-  static zeros(shape: readonly number[], dtype: Dtype = 'f32', device: Device = 'cpu'): Tensor {
+  static zeros(shape: readonly number[], dtype: Dtype = 'f32', device: Device = defaultDevice()): Tensor {
     const tensor = Tensor.empty(shape, dtype, device);
     native.fill(tensor.handle, 0);
     return tensor;

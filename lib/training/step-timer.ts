@@ -1,5 +1,6 @@
 import { native } from '../native/addon.js';
 import type { OpStatistics } from '../native/bindings.js';
+import { defaultDevice } from '../tensor/device.js';
 import { readAll, type Tensor } from '../tensor/tensor.js';
 
 /** What a bench measures. */
@@ -44,7 +45,7 @@ export async function timeSteps(
       readAll(tensors).then(() => {
         arrivals.push(performance.now());
         if (arrivals.length === 1) {
-          idleBefore = native.streamStatistics().idleSeconds;
+          idleBefore = native.streamStatistics(defaultDevice()).idleSeconds;
           opsBefore = native.opStatistics();
         }
         for (const tensor of tensors) tensor.release();
@@ -54,7 +55,7 @@ export async function timeSteps(
     if (step > 0) await running[step - 1];
   }
   await Promise.all(running);
-  const idle = native.streamStatistics().idleSeconds - idleBefore;
+  const idle = native.streamStatistics(defaultDevice()).idleSeconds - idleBefore;
   const durations = arrivals.slice(1).map((time, i) => (time - (arrivals[i] as number)) / 1000);
   const median = durations.sort((a, b) => a - b)[Math.floor(durations.length / 2)] as number;
   const elapsed = ((arrivals.at(-1) as number) - (arrivals[0] as number)) / 1000;

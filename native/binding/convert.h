@@ -49,6 +49,7 @@ T from_js(const Argument& a) {
   } else if constexpr (std::is_same_v<T, Dtype>) {
     return dtype_from_name(from_js<std::string>(a));
   } else if constexpr (std::is_same_v<T, Device>) {
+    if (a.value.IsUndefined()) return {};  // the CPU
     return device_from_name(from_js<std::string>(a));
   } else if constexpr (std::is_same_v<T, Shape>) {
     const auto extents = from_js<std::vector<int64_t>>(a);

@@ -3,19 +3,17 @@
 
 #include "binding/convert.h"
 #include "binding/register.h"
+#include "core/cuda_device.h"
 #include "cpu/onednn.h"
 
 namespace cae::binding {
 namespace {
 
-void synchronize() {
-  cpu_stream().synchronize();
+void trim(Device device) {
+  allocator(device).trim();
 }
-void trim() {
-  allocator({}).trim();
-}
-void reset_peak() {
-  allocator({}).reset_peak();
+void reset_peak(Device device) {
+  allocator(device).reset_peak();
 }
 
 Napi::Object numbers(Napi::Env env, std::initializer_list<std::pair<const char*, double>> fields) {
@@ -24,22 +22,28 @@ Napi::Object numbers(Napi::Env env, std::initializer_list<std::pair<const char*,
   return object;
 }
 
+// memoryStatistics(device?)
 Napi::Value memory_statistics(const Napi::CallbackInfo& info) {
-  const MemoryStatistics s = allocator({}).statistics();
-  return numbers(info.Env(), {{"allocated", static_cast<double>(s.allocated)},
-                              {"peakAllocated", static_cast<double>(s.peak_allocated)},
-                              {"reserved", static_cast<double>(s.reserved)},
-                              {"peakReserved", static_cast<double>(s.peak_reserved)},
-                              {"liveBlocks", static_cast<double>(s.live_blocks)},
-                              {"allocations", static_cast<double>(s.allocations)},
-                              {"liveTensors", static_cast<double>(live_handles())}});
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const MemoryStatistics s = allocator(from_js<Device>({info[0], "memoryStatistics", 0})).statistics();
+    return numbers(info.Env(), {{"allocated", static_cast<double>(s.allocated)},
+                                {"peakAllocated", static_cast<double>(s.peak_allocated)},
+                                {"reserved", static_cast<double>(s.reserved)},
+                                {"peakReserved", static_cast<double>(s.peak_reserved)},
+                                {"liveBlocks", static_cast<double>(s.live_blocks)},
+                                {"allocations", static_cast<double>(s.allocations)},
+                                {"liveTensors", static_cast<double>(live_handles())}});
+  });
 }
 
+// streamStatistics(device?)
 Napi::Value stream_statistics(const Napi::CallbackInfo& info) {
-  const StreamStatistics s = cpu_stream().statistics();
-  return numbers(info.Env(), {{"tasks", static_cast<double>(s.tasks)},
-                              {"busySeconds", static_cast<double>(s.busy_ns) * 1e-9},
-                              {"idleSeconds", static_cast<double>(s.idle_ns) * 1e-9}});
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const StreamStatistics s = cae::stream_statistics(from_js<Device>({info[0], "streamStatistics", 0}));
+    return numbers(info.Env(), {{"tasks", static_cast<double>(s.tasks)},
+                                {"busySeconds", static_cast<double>(s.busy_ns) * 1e-9},
+                                {"idleSeconds", static_cast<double>(s.idle_ns) * 1e-9}});
+  });
 }
 
 Napi::Value op_statistics(const Napi::CallbackInfo& info) {
@@ -56,12 +60,28 @@ Napi::Value build_info(const Napi::CallbackInfo& info) {
   const auto* v = dnnl::version();
   object.Set("oneDnn", concat(v->major, ".", v->minor, ".", v->patch));
   object.Set("cpuArch", CAE_CPU_ARCH);
-  object.Set("cuda", env.Null());
+  object.Set("cuda", cuda::backend().empty() ? env.Null() : Napi::String::New(env, cuda::backend()));
   object.Set("avx2", static_cast<bool>(__builtin_cpu_supports("avx2")));
   object.Set("avx512", static_cast<bool>(__builtin_cpu_supports("avx512bw")));
   object.Set("avx512Bf16", static_cast<bool>(__builtin_cpu_supports("avx512bf16")));
   object.Set("threads", omp_get_max_threads());
   return object;
+}
+
+// cudaDevices(): what there is; throws with the reason and the remedy where there is none.
+Napi::Value cuda_devices(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    auto list = Napi::Array::New(env);
+    for (const cuda::DeviceInfo& device : cuda::devices()) {
+      auto object = Napi::Object::New(env);
+      object.Set("name", device.name);
+      object.Set("capability", concat(device.major, ".", device.minor));
+      object.Set("memory", static_cast<double>(device.memory));
+      list.Set(list.Length(), object);
+    }
+    return list;
+  });
 }
 
 // setThreads(n): OpenMP threads of the ops that follow.
@@ -73,10 +93,12 @@ void set_threads(int64_t threads) {
 }  // namespace
 
 void register_runtime(Napi::Env env, Napi::Object exports) {
-  bind(exports, "synchronize", &synchronize);
+  bind(exports, "synchronize", &cae::synchronize);
   bind(exports, "trimMemory", &trim);
   bind(exports, "resetPeakMemory", &reset_peak);
   bind(exports, "setThreads", &set_threads);
+  bind(exports, "setTf32", &cuda::set_tf32);
+  exports.Set("cudaDevices", Napi::Function::New(env, cuda_devices, "cudaDevices"));
   exports.Set("memoryStatistics", Napi::Function::New(env, memory_statistics, "memoryStatistics"));
   exports.Set("streamStatistics", Napi::Function::New(env, stream_statistics, "streamStatistics"));
   exports.Set("opStatistics", Napi::Function::New(env, op_statistics, "opStatistics"));

@@ -1,6 +1,6 @@
 // Tensors' own functions: making, reading, views, release.
-#include <cstring>
-#include <memory>
+#include <algorithm>
+#include <mutex>
 
 #include "binding/convert.h"
 #include "binding/register.h"
@@ -38,21 +38,20 @@ Napi::Value from_bytes(const Napi::CallbackInfo& info) {
                                   from_js<Dtype>({info[2], op, 2}));
     check(bytes.ByteLength() == tensor.bytes(), op, "got ", bytes.ByteLength(), " bytes for ", tensor.shape(),
           " ", dtype_name(tensor.dtype()), ", which has ", tensor.bytes());
-    // The block may still be read by work queued before its last release, so the copy waits its turn in the
-    // queue.
-    const std::shared_ptr<char[]> staged(new char[tensor.bytes()]);
-    std::memcpy(staged.get(), static_cast<char*>(bytes.ArrayBuffer().Data()) + bytes.ByteOffset(),
-                tensor.bytes());
-    cpu_stream().enqueue(
-        op, [staged, to = tensor.data(), n = tensor.bytes()] { std::memcpy(to, staged.get(), n); });
+    const char* data = static_cast<char*>(bytes.ArrayBuffer().Data()) + bytes.ByteOffset();
+    upload(tensor.device(), tensor.data(), data, tensor.bytes());
     return to_handle(info.Env(), tensor);
   });
 }
 
 struct Reading {
+  explicit Reading(Napi::Env env) : deferred(Napi::Promise::Deferred::New(env)) {}
   Napi::Promise::Deferred deferred;
   std::vector<Napi::Reference<Napi::ArrayBuffer>> buffers;
   Napi::ThreadSafeFunction finish;
+  std::mutex mutex;
+  size_t waiting =
+      1;  // devices that still have to reach the end of what was queued, and one for read() itself
   std::exception_ptr error;
 };
 
@@ -71,28 +70,38 @@ void settle(Napi::Env env, Reading* reading) {
   reading->deferred.Resolve(array);
 }
 
+// One device is through, or read() has asked them all; the last one settles the promise.
+void one_done(Reading* reading, std::exception_ptr error) {
+  {
+    const std::lock_guard lock(reading->mutex);
+    if (error && !reading->error) reading->error = std::move(error);
+    if (--reading->waiting > 0) return;
+  }
+  reading->finish.BlockingCall([reading](Napi::Env env, Napi::Function) { settle(env, reading); });
+  reading->finish.Release();
+}
+
 // read(tensors: Handle[]): Promise<ArrayBuffer[]>, their contents when the work queued so far is done.
 // Rejects with the error of that work, if there is one.
 Napi::Value read(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const Napi::Env env = info.Env();
     const auto tensors = from_js<std::vector<Tensor>>({info[0], "read", 0});
-    auto* reading = new Reading{Napi::Promise::Deferred::New(env), {}, {}, nullptr};
+    auto* reading = new Reading(env);
     const auto promise = reading->deferred.Promise();
     reading->finish = Napi::ThreadSafeFunction::New(env, Napi::Function(), "read", 0, 1,
                                                     [reading](Napi::Env) { delete reading; });
+    std::vector<Device> devices;
     for (const Tensor& tensor : tensors) {
       auto buffer = Napi::ArrayBuffer::New(env, tensor.bytes());
-      cpu_stream().enqueue("read", [to = buffer.Data(), from = tensor.data(), n = tensor.bytes()] {
-        std::memcpy(to, from, n);
-      });
+      download(tensor.device(), buffer.Data(), tensor.data(), tensor.bytes());
       reading->buffers.push_back(Napi::Persistent(buffer));
+      if (std::ranges::find(devices, tensor.device()) == devices.end()) devices.push_back(tensor.device());
     }
-    cpu_stream().notify([reading](std::exception_ptr error) {
-      reading->error = std::move(error);
-      reading->finish.BlockingCall([reading](Napi::Env env, Napi::Function) { settle(env, reading); });
-      reading->finish.Release();
-    });
+    reading->waiting += devices.size();
+    for (const Device device : devices)
+      notify(device, [reading](std::exception_ptr error) { one_done(reading, std::move(error)); });
+    one_done(reading, nullptr);
     return promise;
   });
 }
@@ -101,9 +110,9 @@ Napi::Value read(const Napi::CallbackInfo& info) {
 Napi::Value read_sync(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const Tensor tensor = from_handle(info[0], "readSync", 0);
-    cpu_stream().synchronize();
     auto buffer = Napi::ArrayBuffer::New(info.Env(), tensor.bytes());
-    std::memcpy(buffer.Data(), tensor.data(), tensor.bytes());
+    download(tensor.device(), buffer.Data(), tensor.data(), tensor.bytes());
+    synchronize(tensor.device());
     return buffer;
   });
 }

@@ -20,7 +20,7 @@ constexpr double mib(size_t bytes) {
 }  // namespace
 
 void* CachingAllocator::allocate(size_t bytes) {
-  const size_t size = round_up(std::max<size_t>(bytes, 1), kAlignment);
+  const size_t size = round_up(std::max<size_t>(bytes + source_.guard, 1), kAlignment);
   const std::lock_guard lock(mutex_);
   const auto at = find_or_grow(size);
   char* const start = at->first;
@@ -37,6 +37,7 @@ void* CachingAllocator::allocate(size_t bytes) {
   statistics_.peak_allocated = std::max(statistics_.peak_allocated, statistics_.allocated);
   ++statistics_.live_blocks;
   ++statistics_.allocations;
+  if (source_.allocated) source_.allocated(start, bytes);
   return start;
 }
 
@@ -69,6 +70,7 @@ void CachingAllocator::release(void* pointer) {
   statistics_.allocated -= at->second.size;
   --statistics_.live_blocks;
   at->second.free = true;
+  if (source_.released) source_.released(at->first, at->second.size);
 
   const auto absorb_next = [this](std::map<char*, Block>::iterator left) {
     const auto right = std::next(left);

@@ -29,6 +29,10 @@ class CachingAllocator {
     std::function<void*(size_t)> acquire;  // null when the system has no more
     std::function<void(void*, size_t)> give_back;
     std::function<void()> drain;  // waits until no queued work can touch a released block
+    // For a device that checks accesses: bytes left unused behind each block, and what is told of blocks.
+    size_t guard = 0;
+    std::function<void(void*, size_t)> allocated = nullptr;  // the block and the bytes that were asked for
+    std::function<void(void*, size_t)> released = nullptr;   // the block and its size
   };
 
   CachingAllocator(std::string device, Source source)

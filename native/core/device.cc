@@ -2,6 +2,11 @@
 
 #include <sys/mman.h>
 
+#include <charconv>
+#include <cstring>
+#include <memory>
+
+#include "core/cuda_device.h"
 #include "core/error.h"
 
 namespace cae {
@@ -12,9 +17,14 @@ std::string device_name(Device device) {
 
 Device device_from_name(const std::string& name) {
   if (name == "cpu") return {};
-  check(name != "cuda" && name.rfind("cuda:", 0) != 0, "device",
+  int index = 0;
+  const char* const end = name.data() + name.size();
+  const bool cuda = name == "cuda" || (name.rfind("cuda:", 0) == 0 && name.size() > 5 &&
+                                       std::from_chars(name.data() + 5, end, index).ptr == end && index >= 0);
+  check(cuda, "device", "\"", name, "\" is no device; use cpu, cuda or cuda:N");
+  check(!cuda::backend().empty(), "device",
         "this build has no CUDA backend; use --device cpu, or a build with CUDA");
-  fail("device", "\"", name, "\" is no device; use cpu or cuda");
+  return {DeviceKind::Cuda, index};
 }
 
 // Never destroyed: the process may end while JavaScript still holds tensors.
@@ -24,7 +34,7 @@ CpuStream& cpu_stream() {
 }
 
 CachingAllocator& allocator(Device device) {
-  check(device.kind == DeviceKind::Cpu, "allocate", "this build has no CUDA backend");
+  if (device.kind == DeviceKind::Cuda) return cuda::allocator(device.index);
   static auto* cpu = new CachingAllocator(
       "cpu", {.acquire = [](size_t bytes) -> void* {
                 void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -35,6 +45,34 @@ CachingAllocator& allocator(Device device) {
               .give_back = [](void* p, size_t bytes) { munmap(p, bytes); },
               .drain = [] { cpu_stream().drain(); }});
   return *cpu;
+}
+
+void upload(Device device, void* to, const void* from, size_t bytes) {
+  if (device.kind == DeviceKind::Cuda) return cuda::upload(device.index, to, from, bytes);
+  // The block may still be read by work queued before its last release, so the copy waits its turn.
+  const std::shared_ptr<char[]> staged(new char[bytes]);
+  std::memcpy(staged.get(), from, bytes);
+  cpu_stream().enqueue("upload", [staged, to, bytes] { std::memcpy(to, staged.get(), bytes); });
+}
+
+void download(Device device, void* to, const void* from, size_t bytes) {
+  if (device.kind == DeviceKind::Cuda) return cuda::download(device.index, to, from, bytes);
+  cpu_stream().enqueue("download", [to, from, bytes] { std::memcpy(to, from, bytes); });
+}
+
+void notify(Device device, std::function<void(std::exception_ptr)> done) {
+  if (device.kind == DeviceKind::Cuda) return cuda::notify(device.index, std::move(done));
+  cpu_stream().notify(std::move(done));
+}
+
+void synchronize(Device device) {
+  if (device.kind == DeviceKind::Cuda) return cuda::synchronize(device.index);
+  cpu_stream().synchronize();
+}
+
+StreamStatistics stream_statistics(Device device) {
+  if (device.kind == DeviceKind::Cuda) return cuda::stream_statistics(device.index);
+  return cpu_stream().statistics();
 }
 
 }  // namespace cae

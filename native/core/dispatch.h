@@ -1,8 +1,10 @@
 #pragma once
 
 #include <tuple>
+#include <type_traits>
 #include <utility>
 
+#include "core/cuda_device.h"
 #include "core/tensor.h"
 
 // A header of ops/ declares each kernel once; the macro declares it for both backends. cpu/ and cuda/ define
@@ -19,11 +21,27 @@
 
 namespace cae {
 
+// That a tensor among an op's arguments lies on the device the op runs on: a kernel would read another's
+// addresses.
+template <typename T>
+void check_place(Device device, const char* op, const T& argument) {
+  if constexpr (std::is_same_v<T, Tensor>)
+    check(argument.device() == device, op, "a tensor on ", device_name(argument.device()), " beside one on ",
+          device_name(device), "; make both on one device");
+  else if constexpr (std::is_same_v<T, OptionalTensor>) {
+    if (argument) check_place(device, op, *argument);
+  } else if constexpr (std::is_same_v<T, std::vector<Tensor>>) {
+    for (const Tensor& tensor : argument) check_place(device, op, tensor);
+  }
+}
+
 // Queues a kernel on the device's stream. Tensors among the arguments become views; everything else is
 // copied. CUDA kernels are called at once: launching is how they queue.
 template <typename Kernel, typename... Args>
 void launch(Device device, const char* op, Kernel on_cpu, Kernel on_cuda, const Args&... args) {
+  (check_place(device, op, args), ...);
   if (device.kind == DeviceKind::Cuda) {
+    cuda::select(device.index);
     on_cuda(view_of(args)...);
     return;
   }

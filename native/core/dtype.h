@@ -1,12 +1,18 @@
 #pragma once
 
+#ifdef __CUDACC__
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#else
 #include <immintrin.h>
+#endif
 
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 
 #include "core/error.h"
+#include "core/host_device.h"
 
 namespace cae {
 
@@ -18,21 +24,36 @@ enum class Dtype : uint8_t { F32, BF16, F16, F64, I32, U8 };
 struct BF16 {
   uint16_t bits = 0;
   BF16() = default;
-  explicit BF16(float value) : bits(round(value)) {}
-  static uint16_t round(float value) {
+#ifdef __CUDA_ARCH__
+  __device__ explicit BF16(float value) : bits(__bfloat16_as_ushort(__float2bfloat16_rn(value))) {}
+#else
+  CAE_HOST_DEVICE explicit BF16(float value) : bits(round(value)) {}
+#endif
+  CAE_HOST_DEVICE static uint16_t round(float value) {
     const auto u = std::bit_cast<uint32_t>(value);
     const uint32_t rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
     return static_cast<uint16_t>((u & 0x7fffffffu) > 0x7f800000u ? (u >> 16) | 0x40u : rounded);
   }
-  explicit operator float() const { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+  CAE_HOST_DEVICE explicit operator float() const {
+    return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+  }
 };
 
-// IEEE half precision, rounded to nearest even by the CPU's own conversion (F16C).
+// IEEE half precision, rounded to nearest even by the processor's own conversion (F16C on the CPU).
 struct F16 {
   uint16_t bits = 0;
   F16() = default;
+#ifdef __CUDACC__
+  CAE_HOST_DEVICE explicit F16(float value) : bits(__half_as_ushort(__float2half_rn(value))) {}
+  CAE_HOST_DEVICE explicit operator float() const {
+    return __half2float(__ushort_as_half(bits));
+  }
+#else
   explicit F16(float value) : bits(_cvtss_sh(value, _MM_FROUND_TO_NEAREST_INT)) {}
-  explicit operator float() const { return _cvtsh_ss(bits); }
+  explicit operator float() const {
+    return _cvtsh_ss(bits);
+  }
+#endif
 };
 
 size_t dtype_size(Dtype dtype);

@@ -3,6 +3,8 @@
 #include <array>
 #include <cstdint>
 
+#include "core/host_device.h"
+
 namespace cae {
 
 // Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): four 32-bit words as a
@@ -13,7 +15,7 @@ struct Philox {
   uint32_t stream = 0;
   uint32_t step = 0;
 
-  std::array<uint32_t, 4> operator()(uint64_t index) const {
+  CAE_HOST_DEVICE std::array<uint32_t, 4> operator()(uint64_t index) const {
     std::array<uint32_t, 4> c{static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32), step, stream};
     auto k0 = static_cast<uint32_t>(seed);
     auto k1 = static_cast<uint32_t>(seed >> 32);
@@ -29,9 +31,11 @@ struct Philox {
   }
 
   // Uniform in [0, 1) with 24 bits.
-  float uniform(uint64_t index) const { return static_cast<float>((*this)(index)[0] >> 8) * 0x1p-24f; }
+  CAE_HOST_DEVICE float uniform(uint64_t index) const {
+    return static_cast<float>((*this)(index)[0] >> 8) * 0x1p-24f;
+  }
   // Uniform in (0, 1) with 53 bits, for logarithms and inverse distributions.
-  double uniform_open(uint64_t index) const {
+  CAE_HOST_DEVICE double uniform_open(uint64_t index) const {
     const auto words = (*this)(index);
     const uint64_t bits = (static_cast<uint64_t>(words[0]) << 21) ^ (words[1] >> 11);
     return (static_cast<double>(bits & ((1ull << 53) - 1)) + 0.5) * 0x1p-53;

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "core/philox.h"
+#include "core/draws.h"
 #include "cpu/column_sum.h"
 #include "cpu/gelu_rows.h"
 #include "cpu/runs.h"
@@ -24,37 +24,6 @@ void for_ranges(int64_t n, Body&& body) {
   constexpr int64_t kChunk = 1 << 14;
 #pragma omp parallel for schedule(static)
   for (int64_t begin = 0; begin < n; begin += kChunk) body(begin, std::min(n, begin + kChunk));
-}
-
-// Inverse of the normal distribution function (Acklam's approximation with one Halley step: full double
-// precision).
-double normal_quantile(double p) {
-  static constexpr double a[] = {-3.969683028665376e+01, 2.209460984245205e+02,  -2.759285104469687e+02,
-                                 1.383577518672690e+02,  -3.066479806614716e+01, 2.506628277459239e+00};
-  static constexpr double b[] = {-5.447609879822406e+01, 1.615858368580409e+02, -1.556989798598866e+02,
-                                 6.680131188771972e+01, -1.328068155288572e+01};
-  static constexpr double c[] = {-7.784894002430293e-03, -3.223964580411365e-01, -2.400758277161838e+00,
-                                 -2.549732539343734e+00, 4.374664141464968e+00,  2.938163982698783e+00};
-  static constexpr double d[] = {7.784695709041462e-03, 3.224671290700398e-01, 2.445134137142996e+00,
-                                 3.754408661907416e+00};
-  double x = 0;
-  const auto tail = [&](double q) {
-    return (((((c[0] * q + c[1]) * q + c[2]) * q + c[3]) * q + c[4]) * q + c[5]) /
-           ((((d[0] * q + d[1]) * q + d[2]) * q + d[3]) * q + 1);
-  };
-  if (p < 0.02425) {
-    x = tail(std::sqrt(-2 * std::log(p)));
-  } else if (p > 1 - 0.02425) {
-    x = -tail(std::sqrt(-2 * std::log(1 - p)));
-  } else {
-    const double q = p - 0.5;
-    const double r = q * q;
-    x = (((((a[0] * r + a[1]) * r + a[2]) * r + a[3]) * r + a[4]) * r + a[5]) * q /
-        (((((b[0] * r + b[1]) * r + b[2]) * r + b[3]) * r + b[4]) * r + 1);
-  }
-  const double e = 0.5 * std::erfc(-x / std::numbers::sqrt2) - p;
-  const double u = e * std::sqrt(2 * std::numbers::pi) * std::exp(x * x / 2);
-  return x - u / (1 + x * u / 2);
 }
 
 }  // namespace
@@ -156,27 +125,24 @@ void fill_constant(const TensorView& y, double value) {
 }
 
 void fill_uniform(const TensorView& y, double low, double high, double seed, int64_t stream) {
-  const Philox draw{static_cast<uint64_t>(seed), static_cast<uint32_t>(stream), 0};
+  const UniformDraw draw{{static_cast<uint64_t>(seed), static_cast<uint32_t>(stream), 0}, low, high};
   dispatch_float(y.dtype, "uniform", [&]<typename T>(T) {
     T* out = y.data<T>();
     for_ranges(y.numel(), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i)
-        out[i] = store<T>(static_cast<Acc<T>>(
-            low + (high - low) * static_cast<double>(draw.uniform(static_cast<uint64_t>(i)))));
+        out[i] = store<T>(static_cast<Acc<T>>(draw(static_cast<uint64_t>(i))));
     });
   });
 }
 
 void fill_truncated_normal(const TensorView& y, double deviation, double cut, double seed, int64_t stream) {
-  const Philox draw{static_cast<uint64_t>(seed), static_cast<uint32_t>(stream), 0};
-  const double below = 0.5 * std::erfc(cut / deviation / std::numbers::sqrt2);
+  const TruncatedNormalDraw draw({static_cast<uint64_t>(seed), static_cast<uint32_t>(stream), 0}, deviation,
+                                 cut);
   dispatch_float(y.dtype, "truncated_normal", [&]<typename T>(T) {
     T* out = y.data<T>();
     for_ranges(y.numel(), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const double p = below + (1 - 2 * below) * draw.uniform_open(static_cast<uint64_t>(i));
-        out[i] = store<T>(static_cast<Acc<T>>(std::clamp(deviation * normal_quantile(p), -cut, cut)));
-      }
+      for (int64_t i = begin; i < end; ++i)
+        out[i] = store<T>(static_cast<Acc<T>>(draw(static_cast<uint64_t>(i))));
     });
   });
 }

@@ -1,6 +1,6 @@
 #include "ops/residual.h"
 
-#include "core/philox.h"
+#include "core/draws.h"
 #include "cpu/column_sum.h"
 #include "cpu/dispatch_pair.h"
 
@@ -62,12 +62,10 @@ void residual_backward(const TensorView& dy, const TensorView& branch, const Ten
 }
 
 void drop_path_draw(const TensorView& keep, double rate, double seed, int64_t stream, int64_t step) {
-  const Philox draw{static_cast<uint64_t>(seed), static_cast<uint32_t>(stream), static_cast<uint32_t>(step)};
+  const DropPathDraw draw(
+      {static_cast<uint64_t>(seed), static_cast<uint32_t>(stream), static_cast<uint32_t>(step)}, rate);
   dispatch_float(keep.dtype, "drop_path", [&]<typename T>(T) {
-    for (int64_t b = 0; b < keep.numel(); ++b)
-      keep.data<T>()[b] = T(draw.uniform(static_cast<uint64_t>(b)) < static_cast<float>(rate)
-                                ? 0.f
-                                : static_cast<float>(1 / (1 - rate)));
+    for (int64_t b = 0; b < keep.numel(); ++b) keep.data<T>()[b] = T(draw(static_cast<uint64_t>(b)));
   });
 }
 

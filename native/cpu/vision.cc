@@ -4,7 +4,7 @@
 #include <cmath>
 #include <vector>
 
-#include "core/philox.h"
+#include "core/draws.h"
 #include "cpu/vector_math.h"
 
 namespace cae::cpu {
@@ -130,7 +130,8 @@ void argmax_forward(const TensorView& x, const TensorView& y) {
 void gumbel_softmax_forward(const TensorView& logits, const TensorView& noise, double temperature,
                             double seed, int64_t stream, int64_t step, const TensorView& y) {
   const int64_t columns = logits.shape[-1];
-  const Philox draw{static_cast<uint64_t>(seed), static_cast<uint32_t>(stream), static_cast<uint32_t>(step)};
+  const GumbelDraw draw{
+      {static_cast<uint64_t>(seed), static_cast<uint32_t>(stream), static_cast<uint32_t>(step)}};
   dispatch_float(logits.dtype, "gumbel_softmax", [&]<typename T>(T) {
     using A = Acc<T>;
 #pragma omp parallel
@@ -143,9 +144,7 @@ void gumbel_softmax_forward(const TensorView& logits, const TensorView& noise, d
         A top = -INFINITY;
         for (int64_t c = 0; c < columns; ++c) {
           const int64_t i = row * columns + c;
-          const A g = noise
-                          ? noise.data<A>()[i]
-                          : static_cast<A>(-std::log(-std::log(draw.uniform_open(static_cast<uint64_t>(i)))));
+          const A g = noise ? noise.data<A>()[i] : static_cast<A>(draw(static_cast<uint64_t>(i)));
           room[c] = (load(in[c]) + g) / static_cast<A>(temperature);
           top = std::max(top, room[c]);
         }

@@ -1,5 +1,6 @@
 // A build without CUDA: every kernel's CUDA half is a throw that names the op and the build. Including each
 // header of ops/ with this meaning of CAE_KERNEL defines them all; a new header is added to the list below.
+#include "core/cuda_device.h"
 #include "core/error.h"
 
 #define CAE_KERNEL(name, ...)                                        \
@@ -14,3 +15,41 @@
 
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #include "ops/all.h"
+
+namespace cae::cuda {
+namespace {
+constexpr auto kNone = "this build has no CUDA backend; use --device cpu, or a build with CUDA";
+}
+
+std::string backend() {
+  return {};
+}
+std::vector<DeviceInfo> devices() {
+  fail("device", kNone);
+}
+void select(int index) {
+  fail("device", kNone);
+}
+CachingAllocator& allocator(int index) {
+  fail("allocate", kNone);
+}
+void upload(int index, void* to, const void* from, size_t bytes) {
+  fail("upload", kNone);
+}
+void download(int index, void* to, const void* from, size_t bytes) {
+  fail("download", kNone);
+}
+void notify(int index, std::function<void(std::exception_ptr)> done) {
+  fail("notify", kNone);
+}
+void synchronize(int index) {
+  fail("synchronize", kNone);
+}
+StreamStatistics stream_statistics(int index) {
+  fail("device", kNone);
+}
+void set_tf32(bool allowed) {
+  fail("setTf32", kNone);
+}
+
+}  // namespace cae::cuda

@@ -61,7 +61,13 @@ describe('cae-native pretrain refuses in one line', () => {
     ['caev2', ['--model_type', 'caev2'], 2, /--model_type caev2 is not part of this build/],
     ['a CLIP tokenizer', ['--discrete_vae_type', 'clip'], 2, /--discrete_vae_type clip is not part/],
     ['several processes', ['--world_size', '8'], 2, /--world_size 8: this build trains in one process/],
-    ['a GPU', ['--device', 'cuda'], 2, /--device cuda is not part of this build; use cpu/],
+    ['a GPU', ['--device', 'cuda'], 2, /--device cuda: this build has no CUDA backend; use --device cpu/],
+    [
+      'a device of another name',
+      ['--device', 'tpu'],
+      2,
+      /--device tpu: "tpu" is no device; use cpu, cuda or cuda:N/,
+    ],
     ['a warmup longer than the run', ['--epochs', '3'], 2, /--warmup_epochs 5 must not exceed --epochs 3/],
     [
       'an update over more than an epoch',

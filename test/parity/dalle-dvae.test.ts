@@ -8,6 +8,7 @@ import { loadTokenizer } from '../../lib/models/tokenizer.js';
 import { compareWithFixture, tolerances } from '../../lib/parity/compare.js';
 import { runDalleDvae } from '../../lib/parity/dalle-dvae.js';
 import { toChannelsLast } from '../../lib/parity/layout.js';
+import { defaultDevice } from '../../lib/tensor/device.js';
 import { Tensor } from '../../lib/tensor/tensor.js';
 import { fixture } from '../fixtures.js';
 import { relativeError } from '../tensor/numbers.js';
@@ -68,7 +69,7 @@ describe('the DALL-E tokenizer', () => {
     const { file, images } = open();
     const comparisons = compareWithFixture(
       file,
-      await runDalleDvae(file, { device: 'cpu', dtype: 'bf16' }),
+      await runDalleDvae(file, { device: defaultDevice(), dtype: 'bf16' }),
       tolerances.bf16,
     );
     expect(comparisons.filter(({ passed }) => !passed)).toEqual([]);

@@ -10,6 +10,7 @@ import { fixtureParameters } from '../../lib/parity/cae-step.js';
 import { compareWithFixture, tolerances } from '../../lib/parity/compare.js';
 import { runDiscreteVae } from '../../lib/parity/discrete-vae.js';
 import { toChannelsLast } from '../../lib/parity/layout.js';
+import { defaultDevice } from '../../lib/tensor/device.js';
 import { Tensor } from '../../lib/tensor/tensor.js';
 import { fixture } from '../fixtures.js';
 import { relativeError } from '../tensor/numbers.js';
@@ -84,7 +85,7 @@ describe('the customized tokenizer', () => {
 
   it('in bf16: logits and reconstruction within 2e-2, tokens but for near ties', async () => {
     const file = SafetensorsFile.open(fixture('discrete_vae.safetensors'));
-    const computed = await runDiscreteVae(file, { device: 'cpu', dtype: 'bf16' });
+    const computed = await runDiscreteVae(file, { device: defaultDevice(), dtype: 'bf16' });
     const comparisons = compareWithFixture(file, computed, tolerances.bf16);
     expect(comparisons.filter(({ passed }) => !passed)).toEqual([]);
     expect(comparisons.find(({ name }) => name === 'logits')!.error).toBeGreaterThan(1e-4);

@@ -1,3 +1,4 @@
+import { defaultDevice } from '../../lib/tensor/device.js';
 import { Parameter } from '../../lib/tensor/parameter.js';
 import { Tensor } from '../../lib/tensor/tensor.js';
 
@@ -73,7 +74,7 @@ export function tensorOf(
   return Tensor.from(
     Uint16Array.from(bits, (w) => w >>> 16),
     shape,
-    'cpu',
+    defaultDevice(),
     'bf16',
   );
 }

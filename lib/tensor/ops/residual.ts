@@ -1,4 +1,5 @@
 import { native } from '../../native/addon.js';
+import { defaultDevice } from '../device.js';
 import type { Parameter } from '../parameter.js';
 import { record } from '../tape.js';
 import { Tensor } from '../tensor.js';
@@ -60,7 +61,7 @@ export function dropPath(
   rate: number,
   draw: DropPathDraw | null,
   stream: number,
-  device = 'cpu',
+  device = defaultDevice(),
 ): Tensor | null {
   if (rate === 0 || draw === null) return null;
   return new Tensor(native.dropPath(batch, 'f32', device, rate, draw.seed, stream, draw.step));

@@ -1,0 +1,60 @@
+import { UserError } from '../errors.js';
+import { native } from '../native/addon.js';
+import type { Device } from '../native/bindings.js';
+
+let current: Device = 'cpu';
+
+/** Where tensors are made that name no device. */
+export function defaultDevice(): Device {
+  return current;
+}
+
+/**
+ * Makes a device the one of all tensors that name none: `cpu`, `cuda` (the first) or `cuda:N`.
+ * @throws UserError where it cannot be used: one line with the reason and the remedy
+ */
+export function setDefaultDevice(device: Device): void {
+  const reason = whyNot(device);
+  if (reason !== null) throw new UserError(`--device ${device}: ${reason}`);
+  current = device;
+}
+
+/** Why a device cannot be used, in one line; null if it can. */
+export function whyNot(device: Device): string | null {
+  if (device === 'cpu') return null;
+  try {
+    native.synchronize(device);
+    return null;
+  } catch (error) {
+    // The core names what failed in brackets; here it is the device, as who reads it knows.
+    return (error as Error).message.replace(/^\[device\] /, '');
+  }
+}
+
+/** What `--device` stands for. */
+export interface DeviceChoice {
+  device: Device;
+  /** For the user, to be said at the start of a run; null where there was nothing to choose. */
+  note: string | null;
+}
+
+/**
+ * The device to use: the one named, else cuda where it works, else cpu. It becomes the default device.
+ * @throws UserError where the named device cannot be used
+ */
+export function chooseDevice(named?: string): DeviceChoice {
+  if (named !== undefined) {
+    setDefaultDevice(named);
+    return { device: named, note: named === 'cpu' ? null : `device: ${named}${nameOf(named)}` };
+  }
+  if (native.buildInfo().cuda === null) return { device: 'cpu', note: null };
+  const reason = whyNot('cuda');
+  if (reason !== null) return { device: 'cpu', note: `device: cpu, since cuda does not work: ${reason}` };
+  setDefaultDevice('cuda');
+  return { device: 'cuda', note: `device: cuda${nameOf('cuda')}` };
+}
+
+function nameOf(device: Device): string {
+  const { name, capability, memory } = native.cudaDevices()[Number(device.split(':')[1] ?? 0)]!;
+  return ` (${name}, compute capability ${capability}, ${(memory / 2 ** 30).toFixed(0)} GiB)`;
+}

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <exception>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/allocator.h"
+#include "core/stream.h"
+
+// The CUDA devices, as core/ sees them. Defined once a build: by cuda/ (a driver and its devices), by
+// emulator/ (one device made of the CPU, for tests), or by no_cuda/ (throws).
+namespace cae::cuda {
+
+struct DeviceInfo {
+  std::string name;
+  int major = 0, minor = 0;  // compute capability
+  size_t memory = 0;         // bytes
+};
+
+// What the backend is: "CUDA 13.0", "emulated"; empty in a build without one.
+std::string backend();
+// The devices there are. Throws Error with the reason and the remedy where there is none.
+std::vector<DeviceInfo> devices();
+
+// Makes a device the one that the kernels called after it run on; its first use opens it. Throws Error where
+// it cannot be used.
+void select(int index);
+CachingAllocator& allocator(int index);
+
+// Queues a copy to the device; `from` is copied before it returns.
+void upload(int index, void* to, const void* from, size_t bytes);
+// Queues a copy from the device. `to` must live until notify, queued after it, calls back.
+void download(int index, void* to, const void* from, size_t bytes);
+// Calls done(error) from another thread when everything queued so far has run; the error, if any, is taken.
+void notify(int index, std::function<void(std::exception_ptr)> done);
+// Waits for everything queued so far and throws the pending error, if there is one.
+void synchronize(int index);
+StreamStatistics stream_statistics(int index);
+
+// Whether f32 products may round their inputs to TF32 (10 bits of mantissa); off at the start.
+void set_tf32(bool allowed);
+
+}  // namespace cae::cuda

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "cuda/cudnn_library.h"
+
+namespace cae::cuda {
+
+// A descriptor of cuDNN's backend API, destroyed with its owner. What it refers to must live as long as it
+// does.
+class GraphDescriptor {
+ public:
+  GraphDescriptor(cudnnBackendDescriptorType_t type, const char* op);
+  ~GraphDescriptor();
+  GraphDescriptor(GraphDescriptor&& other) noexcept
+      : op_(other.op_), descriptor_(std::exchange(other.descriptor_, nullptr)) {}
+  GraphDescriptor(const GraphDescriptor&) = delete;
+  GraphDescriptor& operator=(const GraphDescriptor&) = delete;
+
+  void set(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t count,
+           const void* values);
+  void set(cudnnBackendAttributeName_t name, const GraphDescriptor& value);
+  void finalize();
+  // As finalize, but answers whether the library can do it.
+  bool try_finalize();
+  cudnnBackendDescriptor_t get() const { return descriptor_; }
+
+ private:
+  const char* op_;
+  cudnnBackendDescriptor_t descriptor_ = nullptr;
+};
+
+// A tensor of a graph: its number in it, extents and strides in elements.
+GraphDescriptor graph_tensor(const char* op, int64_t id, cudnnDataType_t type,
+                             std::initializer_list<int64_t> extents, std::initializer_list<int64_t> strides);
+// A float that is passed by value.
+GraphDescriptor graph_scalar(const char* op, int64_t id);
+
+// A graph of one operation, ready to run.
+class GraphPlan {
+ public:
+  // An operation of this type whose attributes are these tensors. Nothing where no engine of the library
+  // takes it on this device.
+  using Attributes = std::vector<std::pair<cudnnBackendAttributeName_t, GraphDescriptor>>;
+  static std::optional<GraphPlan> make(const char* op, cudnnBackendDescriptorType_t type,
+                                       Attributes attributes);
+  // `places`: the address of each tensor by its number.
+  void run(const char* op, const std::vector<std::pair<int64_t, void*>>& places) const;
+
+ private:
+  GraphPlan() = default;
+  std::vector<GraphDescriptor> parts_;  // all that the plan was made of
+  std::vector<GraphDescriptor> plan_;   // one
+  int64_t workspace_ = 0;
+};
+
+}  // namespace cae::cuda

@@ -1,0 +1,136 @@
+// Predicts a CAE pretraining step on a GPU, kernel by kernel, from the bytes each must move and the operations it must
+// do: the larger of the two times is a floor. Prints a Markdown table to hold measurements against.
+// usage: node scripts/bench/predict-cuda.mjs [--batch 256] [--bandwidth 4.8] [--rate 790]   TB/s, bf16 TFLOP/s
+import { parseArgs } from 'node:util';
+
+const { values } = parseArgs({
+  options: {
+    batch: { type: 'string', default: '256' },
+    bandwidth: { type: 'string', default: '4.8' },
+    rate: { type: 'string', default: '790' },
+  },
+});
+const [batch, bandwidth, rate] = [values.batch, values.bandwidth, values.rate].map(Number);
+
+// CAE-base, 98 of 196 patches masked; bf16 activations beside an f32 residual stream.
+const [width, depth, regressorDepth, decoderDepth, classes] = [768, 12, 4, 4, 8192];
+const parameters = 148.68e6;
+const [visible, masked, patches] = [98, 98, 196];
+const bf16 = 2;
+const f32 = 4;
+
+/** Rows of the table by kernel: calls a step, bytes and operations of all of them. */
+const kernels = new Map();
+function add(name, calls, bytes, operations = 0) {
+  const known = kernels.get(name) ?? { calls: 0, bytes: 0, operations: 0, seconds: 0 };
+  known.calls += calls;
+  known.bytes += calls * bytes;
+  known.operations += calls * operations;
+  known.seconds += calls * Math.max(bytes / (bandwidth * 1e12), operations / (rate * 1e12));
+  kernels.set(name, known);
+}
+
+/** A linear layer: forward; with gradients also those of its input and of its weight (f32). */
+function linear(rows, ins, outs, trained) {
+  const operations = 2 * rows * ins * outs;
+  const moved = bf16 * (rows * ins + ins * outs + rows * outs);
+  add('products, forward', 1, moved, operations);
+  if (!trained) return;
+  add('products, gradient of the input', 1, moved, operations);
+  add(
+    'products, gradient of the weight and bias',
+    1,
+    bf16 * rows * (ins + outs) + f32 * ins * outs,
+    operations,
+  );
+}
+
+function layerNorm(rows, trained) {
+  add('layerNorm', 1, rows * width * (f32 + bf16));
+  // Reads x and dy, writes dx.
+  if (trained) add('layerNorm, gradients', 1, rows * width * (2 * f32 + bf16));
+}
+
+function residual(rows, trained) {
+  add('residual + layerScale + dropPath', 1, rows * width * (2 * f32 + bf16));
+  // Reads dy and the branch, writes the branch's gradient.
+  if (trained) add('residual, gradients', 1, rows * width * (f32 + 2 * bf16));
+}
+
+function attention(queries, keys, trained) {
+  const operations = 4 * batch * queries * keys * width;
+  add('attention', 1, bf16 * batch * width * (2 * queries + 2 * keys), operations);
+  if (trained)
+    add('attention, gradients', 1, bf16 * batch * width * (4 * queries + 4 * keys), 2.5 * operations);
+}
+
+function mlp(rows, trained) {
+  linear(rows, width, 4 * width, trained);
+  linear(rows, 4 * width, width, trained);
+  add('gelu', 1, 2 * bf16 * rows * 4 * width);
+  if (trained) add('gelu, gradients', 1, 3 * bf16 * rows * 4 * width);
+}
+
+function block(tokens, trained) {
+  const rows = batch * tokens;
+  layerNorm(rows, trained);
+  linear(rows, width, 3 * width, trained);
+  attention(tokens, tokens, trained);
+  linear(rows, width, width, trained);
+  residual(rows, trained);
+  layerNorm(rows, trained);
+  mlp(rows, trained);
+  residual(rows, trained);
+}
+
+function encoder(tokens, trained) {
+  const pixels = 3 * 16 * 16;
+  add('unfold patches', 1, batch * tokens * pixels * 2 * bf16);
+  linear(batch * tokens, pixels, width, trained);
+  add('embed tokens', 1, batch * tokens * width * (bf16 + f32));
+  for (let i = 0; i < depth; i++) block(tokens + 1, trained);
+  layerNorm(batch * (tokens + 1), trained);
+}
+
+encoder(visible, true);
+encoder(masked, false);
+for (let i = 0; i < regressorDepth; i++) {
+  // Queries, keys and values are three norms of tokens with and without positions.
+  layerNorm(batch * masked, true);
+  layerNorm(batch * patches, true);
+  layerNorm(batch * patches, true);
+  linear(batch * masked, width, width, true);
+  linear(batch * patches, width, width, true);
+  linear(batch * patches, width, width, true);
+  attention(masked, patches, true);
+  linear(batch * masked, width, width, true);
+  residual(batch * masked, true);
+  layerNorm(batch * masked, true);
+  mlp(batch * masked, true);
+  residual(batch * masked, true);
+}
+layerNorm(batch * masked, true);
+for (let i = 0; i < decoderDepth; i++) block(masked, true);
+layerNorm(batch * masked, true);
+linear(batch * masked, width, classes, true);
+add('cross-entropy with its gradient', 1, 2 * bf16 * batch * masked * classes);
+add('mse and its gradient', 1, 5 * f32 * batch * masked * width);
+add('global norm', 1, f32 * parameters);
+// Reads and writes weight and moments, reads the gradient, writes the bf16 copy.
+add('AdamW', 1, (7 * f32 + bf16) * parameters);
+
+const total = [...kernels.values()].reduce((sum, { seconds }) => sum + seconds, 0);
+const operations = [...kernels.values()].reduce((sum, kernel) => sum + kernel.operations, 0);
+console.log('| kernel | calls | GB | GFLOP | ms | share |');
+console.log('| --- | ---: | ---: | ---: | ---: | ---: |');
+for (const [name, k] of [...kernels].sort(([, a], [, b]) => b.seconds - a.seconds)) {
+  const numbers = [(k.bytes / 1e9).toFixed(2), (k.operations / 1e9).toFixed(0), (k.seconds * 1e3).toFixed(2)];
+  console.log(
+    `| ${name} | ${k.calls} | ${numbers.join(' | ')} | ${((100 * k.seconds) / total).toFixed(1)} % |`,
+  );
+}
+console.log(`| **step** | | | ${(operations / 1e9).toFixed(0)} | ${(total * 1e3).toFixed(1)} | |`);
+console.log(
+  `\nFloor: ${(total * 1e3).toFixed(1)} ms a step, ${(batch / total).toFixed(0)} images/s without the tokenizer; ` +
+    `${((100 * operations) / total / (rate * 1e12)).toFixed(0)} % of the matrix rate.`,
+);

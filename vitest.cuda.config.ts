@@ -1,0 +1,21 @@
+import { defineConfig } from 'vitest/config';
+
+/** The tests of ops, layers and models on a CUDA device, emulated or real: scripts/test-emulated.sh. */
+export default defineConfig({
+  test: {
+    include: [
+      'test/cuda/**/*.test.ts',
+      // Without the finite differences through attention, the plain convolutions and the statistics of draws: minutes on an emulated device,
+      // and test/cuda holds the same kernels against the CPU's.
+      'test/native/ops.test.ts',
+      'test/tensor/{gradients,memory,parameter}.test.ts',
+      'test/nn/*.test.ts',
+      'test/optim/adamw.test.ts',
+      'test/parity/*.test.ts',
+    ],
+    setupFiles: ['test/cuda/use-cuda.ts'],
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 300_000,
+  },
+});
