@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, lints and runs all tests, those of the CUDA kernels on an emulated device. Its last
-# line is `N passed, N failed`; a build or lint that fails, and the emulated run, count as one failed. Exits with 1 where anything failed.
+# line is `N passed, N failed`; a build, a lint or an emulated run that fails counts as one failed. Exits with 1 where
+# anything failed.
 # usage: scripts/test.sh [ARGUMENT OF VITEST]...
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
