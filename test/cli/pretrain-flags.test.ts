@@ -36,7 +36,7 @@ const reference: Readonly<Record<string, unknown>> = {
   imagenet_default_mean_and_std: false,
   output_dir: undefined,
   log_dir: undefined,
-  device: 'cpu',
+  device: undefined, // cuda where it works, else cpu
   seed: 0,
   resume: undefined,
   auto_resume: false,

@@ -53,8 +53,18 @@ describe('test.sh', () => {
     ],
     ['the build fails', { npm: '[ "$2" != build ]', npx: vitest }, '0 passed, 1 failed', 1],
     ['the test run crashes', { npm: ':', npx: 'exit 139' }, '0 passed, 1 failed', 1],
+    [
+      'the emulated device fails',
+      { npm: ':', npx: vitest, 'scripts/test-emulated.sh': '[ "$1" != test/cuda ]' },
+      '7 passed, 1 failed',
+      1,
+    ],
   ])('ends with the counts where %s', (_case, programs, line, status) => {
-    const folder = checkout({ 'scripts/install-deps.sh': '[ "$1" = --checks ]', ...programs });
+    const folder = checkout({
+      'scripts/install-deps.sh': '[ "$1" = --checks ]',
+      'scripts/test-emulated.sh': ':',
+      ...programs,
+    });
     const result = run(folder, {}, 'scripts/test.sh');
     const [minutes, counts] = lastLines(result.stdout);
     expect(minutes).toMatch(/^\d+\.\d minutes used$/);
