@@ -13,6 +13,7 @@ export default defineConfig({
       'test/optim/{adamw,momentum}.test.ts',
       'test/parity/*.test.ts',
     ],
+    globalSetup: ['test/build-cli.ts'],
     setupFiles: ['test/cuda/use-cuda.ts'],
     pool: 'forks',
     maxWorkers: 2,
