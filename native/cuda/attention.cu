@@ -2,14 +2,12 @@
 // heads at once around own softmax kernels, with the heads gathered before and scattered after.
 #include "cuda/dispatch.h"
 #include "cuda/library.h"
-#include "cuda/row_sums.h"
+#include "cuda/softmax.h"
 #include "ops/attention.h"
 #include "ops/pointwise.h"
 
 namespace cae::cuda {
 namespace {
-
-constexpr int kThreads = 128;  // of a block that has one row of scores
 
 // Heads of [batch, length] rows of `row_size` elements, from or to dense [batch, heads, length, head_dim].
 template <typename T>
@@ -46,74 +44,6 @@ void move_heads(const char* op, T* rows, T* dense, const AttentionLayout& a, int
   over_tiles<kWidth<T>>(op, a.batch * a.heads * length, a.head_dim, wide, body);
 }
 
-// Rows of scores before the softmax: scale·scores, and a bias [heads, queries, keys] that all samples share,
-// where there is one.
-template <typename A>
-struct Scores {
-  const A* scores;
-  const A* bias;
-  A scale;
-  int64_t rows, columns;  // rows of one sample: heads·queries
-  // Of row `row` of a sample; `from` is the row's place in the whole batch.
-  __device__ A at(int64_t from, int64_t row, int64_t column) const {
-    const A score = scale * scores[from * columns + column];
-    return bias == nullptr ? score : score + bias[row * columns + column];
-  }
-};
-
-// p = softmax by rows, and each row's log-sum-exp.
-template <typename T>
-__global__ void __launch_bounds__(kThreads) softmax_kernel(Scores<Acc<T>> s, T* p, Acc<T>* log_sum) {
-  using A = Acc<T>;
-  const int64_t from = blockIdx.x;
-  const int64_t row = s.bias == nullptr ? 0 : remainder_of(from, s.rows);
-  A top = static_cast<A>(-INFINITY);
-  for (int64_t c = threadIdx.x; c < s.columns; c += kThreads) top = Max{}(top, s.at(from, row, c));
-  top = over_block<Max>(top);
-  A sum = 0;
-  for (int64_t c = threadIdx.x; c < s.columns; c += kThreads) sum += fast_exp(s.at(from, row, c) - top);
-  sum = over_block<Sum>(sum);
-  const A inverse = A(1) / sum;
-  for (int64_t c = threadIdx.x; c < s.columns; c += kThreads)
-    p[from * s.columns + c] = T(fast_exp(s.at(from, row, c) - top) * inverse);
-  if (threadIdx.x == 0) log_sum[from] = top + std::log(sum);
-}
-
-// p again from the kept log-sums, and ds = p·(dp − Σ p·dp)·scale. A block has row blockIdx.x of the samples
-// of a group, one after another, and sums what is the bias's gradient in shared memory, each thread its own
-// columns: dbias is [groups, rows, columns], or null.
-template <typename T>
-__global__ void __launch_bounds__(kThreads)
-    softmax_backward_kernel(Scores<Acc<T>> s, int64_t batch, int64_t group_size, const Acc<T>* dp,
-                            const Acc<T>* log_sum, T* p, T* ds, Acc<T>* dbias) {
-  using A = Acc<T>;
-  A* const sums = shared_memory<A>();
-  const int64_t row = blockIdx.x;
-  const int64_t begin = blockIdx.y * group_size;
-  const int64_t end = begin + group_size < batch ? begin + group_size : batch;
-  if (dbias != nullptr)
-    for (int64_t c = threadIdx.x; c < s.columns; c += kThreads) sums[c] = 0;
-  for (int64_t b = begin; b < end; ++b) {
-    const int64_t from = b * s.rows + row;
-    const int64_t start = from * s.columns;
-    const A log_total = log_sum[from];
-    A dot = 0;
-    for (int64_t c = threadIdx.x; c < s.columns; c += kThreads)
-      dot += fast_exp(s.at(from, row, c) - log_total) * dp[start + c];
-    dot = over_block<Sum>(dot);
-    for (int64_t c = threadIdx.x; c < s.columns; c += kThreads) {
-      const A probability = fast_exp(s.at(from, row, c) - log_total);
-      const A slope = probability * (dp[start + c] - dot);
-      p[start + c] = T(probability);
-      ds[start + c] = T(slope * s.scale);
-      if (dbias != nullptr) sums[c] += slope;
-    }
-  }
-  if (dbias == nullptr) return;
-  for (int64_t c = threadIdx.x; c < s.columns; c += kThreads)
-    dbias[(blockIdx.y * s.rows + row) * s.columns + c] = sums[c];
-}
-
 // Sizes of one call.
 struct Extents {
   int64_t heads, q, k, scores;  // heads of all the batch; elements of dense q, of dense k or v, of the scores
@@ -124,30 +54,9 @@ struct Extents {
         scores(heads * a.q_length * a.k_length) {}
   template <typename A>
   static Scores<A> rows_of(const A* scores, const TensorView& bias, const AttentionLayout& a) {
-    return {scores, bias.data<const A>(), static_cast<A>(a.scale), a.heads * a.q_length, a.k_length};
+    return {scores, bias.data<const A>(), static_cast<A>(a.scale), a.batch, a.heads * a.q_length, a.k_length};
   }
 };
-
-// Runs softmax_backward_kernel; with dbias, over groups of samples whose sums are added up behind it.
-template <typename T>
-void softmax_backward(const char* op, const Scores<Acc<T>>& s, int64_t batch, const Acc<T>* dp,
-                      const Acc<T>* log_sum, T* p, T* ds, Acc<T>* dbias) {
-  using A = Acc<T>;
-  // Enough blocks to fill the device several times over: a group leaves sums as large as the bias.
-  const int64_t wanted = blocks_for(int64_t{128} * processors(), s.rows);
-  const int64_t group_size = dbias == nullptr ? 1 : blocks_for(batch, std::min(batch, wanted));
-  const int64_t groups = blocks_for(batch, group_size);
-  const size_t row_bytes = dbias == nullptr ? 0 : sizeof(A) * static_cast<size_t>(s.columns);
-  check(groups < 65536, op, "a batch of ", batch, " is more than the kernel takes; lower --batch_size");
-  check(row_bytes <= size_t{46} << 10, op, s.columns, " keys are more than a block's memory holds");
-  const bool direct = dbias == nullptr || groups == 1;
-  const int64_t size = s.rows * s.columns;
-  const Scratch partial(direct ? 0 : sizeof(A) * static_cast<size_t>(groups * size));
-  launch(op, &softmax_backward_kernel<T>, dim3(static_cast<unsigned>(s.rows), static_cast<unsigned>(groups)),
-         dim3(kThreads), row_bytes, s, batch, group_size, dp, log_sum, p, ds,
-         direct ? dbias : partial.as<A>());
-  if (!direct) sum_rows(op, partial.as<const A>(), groups, size, size, dbias, false);
-}
 
 template <typename T>
 Matrix dense(const T* data, bool transposed = false) {
@@ -176,8 +85,7 @@ void forward(const char* op, const TensorView& q, const TensorView& k, const Ten
               .c = scores.as<A>(),
               .c_dtype = DtypeOf<A>::value,
               .batch = n.heads});
-    launch(op, &softmax_kernel<T>, dim3(static_cast<unsigned>(n.heads * a.q_length)), dim3(kThreads), 0,
-           n.rows_of(scores.as<const A>(), bias, a), p.as<T>(), log_sum.data<A>());
+    softmax(op, n.rows_of(scores.as<const A>(), bias, a), p.as<T>(), log_sum.data<A>());
     gemm(op, {.m = a.q_length,
               .n = a.head_dim,
               .k = a.k_length,
@@ -227,8 +135,8 @@ void backward(const char* op, const TensorView& dout, const TensorView& q, const
               .c = dp.as<A>(),
               .c_dtype = wide,
               .batch = n.heads});
-    softmax_backward<T>(op, n.rows_of(scores.as<const A>(), bias, a), a.batch, dp.as<const A>(),
-                        log_sum.data<const A>(), p.as<T>(), ds.as<T>(), dbias.data<A>());
+    softmax_backward(op, n.rows_of(scores.as<const A>(), bias, a), dp.as<const A>(), log_sum.data<const A>(),
+                     p.as<T>(), ds.as<T>(), dbias.data<A>());
     gemm(op, {.m = a.k_length,
               .n = a.head_dim,
               .k = a.q_length,

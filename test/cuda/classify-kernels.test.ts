@@ -32,6 +32,8 @@ describe.each(dtypes)(
       { batch: 3, length: 31, heads: 1, size: 12 },
       { batch: 7, length: 33, heads: 3, size: 16 },
       { batch: 2, length: 257, heads: 2, size: 8 },
+      // Rows longer than a lane's registers.
+      { batch: 2, length: 641, heads: 1, size: 4 },
       // More samples than groups of them.
       { batch: 400, length: 2, heads: 1, size: 4 },
     ])('biasedSelfAttention and its gradients, %o', ({ batch, length, heads, size }) => {
