@@ -1,6 +1,7 @@
 // Attention head by head: threads share out (batch, head) pairs, a head's queries go in blocks, and a block's
-// scores live in the thread's own scratch, which stays in its cache. Inputs in f32 and f64 are read in place;
-// bf16 ones are widened into scratch first.
+// scores live in the thread's own scratch, which stays in its cache. Inputs are read in place. Products are
+// of the inputs' type (bf16 ones of probabilities and their gradients rounded to it), sums of the
+// accumulating one.
 #include "ops/attention.h"
 
 #include <omp.h>
@@ -10,132 +11,150 @@
 #include <type_traits>
 #include <vector>
 
-#include "cpu/gemm.h"
+#include "cpu/aligned_room.h"
+#include "cpu/runs.h"
+#include "cpu/small_gemm.h"
 #include "cpu/vector_math.h"
 
 namespace cae::cpu {
 namespace {
 
-constexpr int64_t kBlock = 128;
+constexpr int64_t kBlock = 126;  // queries: whole panels of the products
 
-// A head's [rows, head_dim] matrix with a leading dimension.
+// A matrix of sums in scratch, its rows padded as small_gemm wants them.
 template <typename A>
-struct Head {
+struct Sums {
   A* data;
   int64_t ld;
+  Sums(AlignedRoom<A>& room, int64_t rows, int64_t columns)
+      : data(room.of(rows * padded_columns(columns))), ld(padded_columns(columns)) {}
   A* row(int64_t r) const { return data + r * ld; }
+  // The first columns of each row to memory with another leading dimension.
+  template <typename T>
+  void write(T* to, int64_t to_ld, int64_t rows, int64_t columns) const {
+    for (int64_t r = 0; r < rows; ++r) convert_run(row(r), to + r * to_ld, columns);
+  }
 };
 
-// The head as numbers of the computing type: in place when it has that type, else widened into `room`.
 template <typename T, typename A = Acc<T>>
-Head<const A> widened(const T* from, int64_t ld, int64_t rows, int64_t dim, std::vector<A>& room) {
+struct Scratch {
+  AlignedRoom<A> scores, dscores, out, dq, dk, dv;
+  AlignedRoom<T> rounded, drounded;
+};
+
+// Sums as an operand of type T: themselves where they have it, else rounded into `room`.
+template <typename T, typename A>
+Strided<T> operand(const Sums<A>& sums, int64_t rows, int64_t columns, AlignedRoom<T>& room,
+                   bool transposed) {
   if constexpr (std::is_same_v<T, A>) {
-    return {from, ld};
+    return {sums.data, sums.ld, transposed};
   } else {
-    room.resize(static_cast<size_t>(rows * dim));
-    for (int64_t r = 0; r < rows; ++r) {
-#pragma omp simd
-      for (int64_t c = 0; c < dim; ++c) room[r * dim + c] = load(from[r * ld + c]);
-    }
-    return {room.data(), dim};
+    T* to = room.of(rows * sums.ld);
+    sums.write(to, sums.ld, rows, columns);
+    return {to, sums.ld, transposed};
   }
 }
 
-// Where to compute a result of type T: in place, or in `room` until narrow() writes it.
-template <typename T, typename A = Acc<T>>
-Head<A> result(T* to, int64_t ld, int64_t rows, int64_t dim, std::vector<A>& room) {
-  if constexpr (std::is_same_v<T, A>) {
-    return {to, ld};
+// scores = scale·scores + bias, the bias where there is one.
+template <typename A>
+[[gnu::noinline]] void shift_row(A* __restrict scores, A scale, const A* __restrict bias, int64_t columns) {
+  if (bias == nullptr) {
+#pragma omp simd
+    for (int64_t c = 0; c < columns; ++c) scores[c] *= scale;
   } else {
-    room.resize(static_cast<size_t>(rows * dim));
-    return {room.data(), dim};
+#pragma omp simd
+    for (int64_t c = 0; c < columns; ++c) scores[c] = scores[c] * scale + bias[c];
   }
 }
+
+// Softmax in place; returns the log-sum-exp.
+template <typename A>
+[[gnu::noinline]] A softmax_row(A* s, int64_t columns) {
+  A top = s[0];
+#pragma omp simd reduction(max : top)
+  for (int64_t c = 0; c < columns; ++c) top = s[c] > top ? s[c] : top;
+  A sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t c = 0; c < columns; ++c) {
+    s[c] = vexp(s[c] - top);
+    sum += s[c];
+  }
+  const A inverse = 1 / sum;
+#pragma omp simd
+  for (int64_t c = 0; c < columns; ++c) s[c] *= inverse;
+  return top + std::log(sum);
+}
+
+// p = softmax again, from the kept log-sum; ds = p·(dp − delta), the gradient of scale·q·kᵀ + bias.
+template <typename A>
+[[gnu::noinline]] void softmax_row_backward(A* __restrict p, A* __restrict ds, A log_sum, A delta,
+                                            int64_t columns) {
+#pragma omp simd
+  for (int64_t c = 0; c < columns; ++c) {
+    p[c] = vexp(p[c] - log_sum);
+    ds[c] = p[c] * (ds[c] - delta);
+  }
+}
+
+// Σ x·y
+template <typename T, typename A = Acc<T>>
+[[gnu::noinline]] A dot(const T* x, const T* y, int64_t n) {
+  A sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < n; ++i) sum += load(x[i]) * load(y[i]);
+  return sum;
+}
+
+// Where a head's row of a bias [heads,Tq,Tk] starts; null where there is none.
+template <typename A>
+const A* bias_row(const TensorView& bias, const AttentionLayout& a, int64_t head, int64_t query) {
+  return bias ? bias.data<A>() + (head * a.q_length + query) * a.k_length : nullptr;
+}
+
+// Where the matrices of sample b, head h start: q and dq, k and dk, v and dv, out and dout.
+struct Starts {
+  int64_t q, k, v, out, log_sum;
+  Starts(const AttentionLayout& a, int64_t b, int64_t h)
+      : q(b * a.q_length * a.q_row + h * a.head_dim),
+        k(b * a.k_length * a.kv_row + a.k_offset + h * a.head_dim),
+        v(b * a.k_length * a.kv_row + a.v_offset + h * a.head_dim),
+        out((b * a.q_length * a.heads + h) * a.head_dim),
+        log_sum((b * a.heads + h) * a.q_length) {}
+};
 
 template <typename T, typename A>
-void narrow(const Head<A>& from, T* to, int64_t ld, int64_t rows, int64_t dim) {
-  if constexpr (!std::is_same_v<T, A>)
+void head_forward(const TensorView& q, const TensorView& k, const TensorView& v, const TensorView& bias,
+                  const AttentionLayout& a, const TensorView& out, const TensorView& log_sum, int64_t b,
+                  int64_t h, Scratch<T>& room) {
+  const int64_t d = a.head_dim;
+  const int64_t width = a.heads * d;
+  const Starts at(a, b, h);
+  const Strided<T> values{v.data<T>() + at.v, a.kv_row};
+  for (int64_t start = 0; start < a.q_length; start += kBlock) {
+    const int64_t rows = std::min(kBlock, a.q_length - start);
+    const Sums<A> scores(room.scores, rows, a.k_length);
+    const Sums<A> sums(room.out, rows, d);
+    small_gemm(rows, a.k_length, d, Strided<T>{q.data<T>() + at.q + start * a.q_row, a.q_row},
+               Strided<T>{k.data<T>() + at.k, a.kv_row, true}, false, scores.data, scores.ld);
     for (int64_t r = 0; r < rows; ++r) {
-#pragma omp simd
-      for (int64_t c = 0; c < dim; ++c) to[r * ld + c] = store<T>(from.row(r)[c]);
+      shift_row(scores.row(r), static_cast<A>(a.scale), bias_row<A>(bias, a, h, start + r), a.k_length);
+      log_sum.data<A>()[at.log_sum + start + r] = softmax_row(scores.row(r), a.k_length);
     }
-}
-
-template <typename A>
-struct Scratch {
-  std::vector<A> q, k, v, out, dout, dq, dk, dv, scores, dscores;
-};
-
-// Adds a row of the bias to a row of scores, where there is one.
-template <typename A>
-void add_row(const A* bias, A* scores, int64_t columns) {
-  if (bias == nullptr) return;
-#pragma omp simd
-  for (int64_t c = 0; c < columns; ++c) scores[c] += bias[c];
-}
-
-// Row-wise softmax in place, of scores + bias where there is one; log_sum gets each row's log-sum-exp.
-template <typename A>
-void softmax_rows(A* scores, const A* bias, int64_t rows, int64_t columns, A* log_sum) {
-  for (int64_t r = 0; r < rows; ++r) {
-    A* s = scores + r * columns;
-    add_row(bias == nullptr ? nullptr : bias + r * columns, s, columns);
-    A top = s[0];
-#pragma omp simd reduction(max : top)
-    for (int64_t c = 0; c < columns; ++c) top = s[c] > top ? s[c] : top;
-    A sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t c = 0; c < columns; ++c) {
-      s[c] = vexp(s[c] - top);
-      sum += s[c];
-    }
-    const A inverse = 1 / sum;
-#pragma omp simd
-    for (int64_t c = 0; c < columns; ++c) s[c] *= inverse;
-    log_sum[r] = top + std::log(sum);
+    small_gemm(rows, d, a.k_length, operand<T>(scores, rows, a.k_length, room.rounded, false), values, false,
+               sums.data, sums.ld);
+    sums.write(out.data<T>() + at.out + start * width, width, rows, d);
   }
-}
-
-// Where a head's rows of a bias [heads,Tq,Tk] start from a query on; null where there is none.
-template <typename A>
-A* bias_rows(const TensorView& bias, const AttentionLayout& a, int64_t head, int64_t query) {
-  return bias ? bias.data<A>() + (head * a.q_length + query) * a.k_length : nullptr;
 }
 
 void forward(const TensorView& q, const TensorView& k, const TensorView& v, const TensorView& bias,
              const AttentionLayout& a, const TensorView& out, const TensorView& log_sum) {
-  const int64_t d = a.head_dim;
-  const int64_t width = a.heads * d;
   dispatch_float(q.dtype, "attention", [&]<typename T>(T) {
-    using A = Acc<T>;
 #pragma omp parallel
     {
-      static thread_local Scratch<A> room;
+      static thread_local Scratch<T> room;
 #pragma omp for schedule(static)
-      for (int64_t bh = 0; bh < a.batch * a.heads; ++bh) {
-        const int64_t b = bh / a.heads;
-        const int64_t h = bh % a.heads;
-        const T* q_at = q.data<T>() + b * a.q_length * a.q_row + h * d;
-        T* out_at = out.data<T>() + b * a.q_length * width + h * d;
-        const auto keys = widened(k.data<T>() + b * a.k_length * a.kv_row + a.k_offset + h * d, a.kv_row,
-                                  a.k_length, d, room.k);
-        const auto values = widened(v.data<T>() + b * a.k_length * a.kv_row + a.v_offset + h * d, a.kv_row,
-                                    a.k_length, d, room.v);
-        for (int64_t start = 0; start < a.q_length; start += kBlock) {
-          const int64_t rows = std::min(kBlock, a.q_length - start);
-          const auto queries = widened(q_at + start * a.q_row, a.q_row, rows, d, room.q);
-          const auto to = result(out_at + start * width, width, rows, d, room.out);
-          room.scores.resize(static_cast<size_t>(rows * a.k_length));
-          A* scores = room.scores.data();
-          blas_gemm(false, true, rows, a.k_length, d, static_cast<A>(a.scale), queries.data, queries.ld,
-                    keys.data, keys.ld, A(0), scores, a.k_length);
-          softmax_rows(scores, bias_rows<const A>(bias, a, h, start), rows, a.k_length,
-                       log_sum.data<A>() + bh * a.q_length + start);
-          blas_gemm(false, false, rows, d, a.k_length, A(1), scores, a.k_length, values.data, values.ld, A(0),
-                    to.data, to.ld);
-          narrow(to, out_at + start * width, width, rows, d);
-        }
-      }
+      for (int64_t bh = 0; bh < a.batch * a.heads; ++bh)
+        head_forward<T, Acc<T>>(q, k, v, bias, a, out, log_sum, bh / a.heads, bh % a.heads, room);
     }
   });
 }
@@ -145,60 +164,42 @@ template <typename T, typename A>
 void head_backward(const TensorView& dout, const TensorView& q, const TensorView& k, const TensorView& v,
                    const TensorView& bias, const AttentionLayout& a, const TensorView& out,
                    const TensorView& log_sum, const TensorView& dq, const TensorView& dk,
-                   const TensorView& dv, A* dbias, int64_t b, int64_t h, Scratch<A>& room) {
+                   const TensorView& dv, A* dbias, int64_t b, int64_t h, Scratch<T>& room) {
   const int64_t d = a.head_dim;
   const int64_t width = a.heads * d;
-  const int64_t q_at = b * a.q_length * a.q_row + h * d;
-  const int64_t k_at = b * a.k_length * a.kv_row + a.k_offset + h * d;
-  const int64_t v_at = b * a.k_length * a.kv_row + a.v_offset + h * d;
-  const int64_t out_at = b * a.q_length * width + h * d;
   const A scale = static_cast<A>(a.scale);
-  const auto keys = widened(k.data<T>() + k_at, a.kv_row, a.k_length, d, room.k);
-  const auto values = widened(v.data<T>() + v_at, a.kv_row, a.k_length, d, room.v);
-  const auto dkeys = result(dk.data<T>() + k_at, a.kv_row, a.k_length, d, room.dk);
-  const auto dvalues = result(dv.data<T>() + v_at, a.kv_row, a.k_length, d, room.dv);
+  const Starts at(a, b, h);
+  const Strided<T> keys{k.data<T>() + at.k, a.kv_row};
+  const Sums<A> dkeys(room.dk, a.k_length, d);
+  const Sums<A> dvalues(room.dv, a.k_length, d);
   for (int64_t start = 0; start < a.q_length; start += kBlock) {
     const int64_t rows = std::min(kBlock, a.q_length - start);
-    const A beta = start == 0 ? A(0) : A(1);
-    const auto queries = widened(q.data<T>() + q_at + start * a.q_row, a.q_row, rows, d, room.q);
-    const auto outs = widened(out.data<T>() + out_at + start * width, width, rows, d, room.out);
-    const auto douts = widened(dout.data<T>() + out_at + start * width, width, rows, d, room.dout);
-    const auto dqueries = result(dq.data<T>() + q_at + start * a.q_row, a.q_row, rows, d, room.dq);
-    room.scores.resize(static_cast<size_t>(rows * a.k_length));
-    room.dscores.resize(static_cast<size_t>(rows * a.k_length));
-    A* p = room.scores.data();
-    A* ds = room.dscores.data();
-    blas_gemm(false, true, rows, a.k_length, d, scale, queries.data, queries.ld, keys.data, keys.ld, A(0), p,
-              a.k_length);
-    blas_gemm(false, true, rows, a.k_length, d, A(1), douts.data, douts.ld, values.data, values.ld, A(0), ds,
-              a.k_length);
-    // p = softmax again, from the kept log-sum; ds = p·(dp − Σ dout·out), the gradient of scale·q·kᵀ + bias
-    const A* bias_row = bias_rows<const A>(bias, a, h, start);
+    const bool more = start > 0;
+    const Strided<T> queries{q.data<T>() + at.q + start * a.q_row, a.q_row};
+    const T* outs = out.data<T>() + at.out + start * width;
+    const Strided<T> douts{dout.data<T>() + at.out + start * width, width};
+    const Sums<A> p(room.scores, rows, a.k_length);
+    const Sums<A> ds(room.dscores, rows, a.k_length);
+    const Sums<A> dqueries(room.dq, rows, d);
+    small_gemm(rows, a.k_length, d, queries, {keys.data, keys.ld, true}, false, p.data, p.ld);
+    small_gemm(rows, a.k_length, d, douts, Strided<T>{v.data<T>() + at.v, a.kv_row, true}, false, ds.data,
+               ds.ld);
     for (int64_t r = 0; r < rows; ++r) {
-      const A log_total = log_sum.data<A>()[(b * a.heads + h) * a.q_length + start + r];
-      A delta = 0;
-      for (int64_t c = 0; c < d; ++c) delta += outs.row(r)[c] * douts.row(r)[c];
-      A* p_row = p + r * a.k_length;
-      A* ds_row = ds + r * a.k_length;
-      add_row(bias_row == nullptr ? nullptr : bias_row + r * a.k_length, p_row, a.k_length);
-#pragma omp simd
-      for (int64_t c = 0; c < a.k_length; ++c) {
-        const A probability = vexp(p_row[c] - log_total);
-        p_row[c] = probability;
-        ds_row[c] = probability * (ds_row[c] - delta);
-      }
-      if (dbias != nullptr) add_row<A>(ds_row, dbias + (start + r) * a.k_length, a.k_length);
+      shift_row(p.row(r), scale, bias_row<A>(bias, a, h, start + r), a.k_length);
+      softmax_row_backward(p.row(r), ds.row(r), log_sum.data<A>()[at.log_sum + start + r],
+                           dot(outs + r * width, douts.data + r * width, d), a.k_length);
+      if (dbias != nullptr) add_run(dbias + (start + r) * a.k_length, ds.row(r), a.k_length);
+      shift_row<A>(ds.row(r), scale, nullptr, a.k_length);
     }
-    blas_gemm(true, false, a.k_length, d, rows, A(1), p, a.k_length, douts.data, douts.ld, beta, dvalues.data,
-              dvalues.ld);
-    blas_gemm(false, false, rows, d, a.k_length, scale, ds, a.k_length, keys.data, keys.ld, A(0),
-              dqueries.data, dqueries.ld);
-    blas_gemm(true, false, a.k_length, d, rows, scale, ds, a.k_length, queries.data, queries.ld, beta,
-              dkeys.data, dkeys.ld);
-    narrow(dqueries, dq.data<T>() + q_at + start * a.q_row, a.q_row, rows, d);
+    const auto [rounded, ld, unused] = operand<T>(ds, rows, a.k_length, room.drounded, false);
+    small_gemm(a.k_length, d, rows, operand<T>(p, rows, a.k_length, room.rounded, true), douts, more,
+               dvalues.data, dvalues.ld);
+    small_gemm(rows, d, a.k_length, Strided<T>{rounded, ld}, keys, false, dqueries.data, dqueries.ld);
+    small_gemm(a.k_length, d, rows, Strided<T>{rounded, ld, true}, queries, more, dkeys.data, dkeys.ld);
+    dqueries.write(dq.data<T>() + at.q + start * a.q_row, a.q_row, rows, d);
   }
-  narrow(dkeys, dk.data<T>() + k_at, a.kv_row, a.k_length, d);
-  narrow(dvalues, dv.data<T>() + v_at, a.kv_row, a.k_length, d);
+  dkeys.write(dk.data<T>() + at.k, a.kv_row, a.k_length, d);
+  dvalues.write(dv.data<T>() + at.v, a.kv_row, a.k_length, d);
 }
 
 }  // namespace
@@ -221,7 +222,7 @@ void attention_backward(const TensorView& dout, const TensorView& q, const Tenso
     using A = Acc<T>;
 #pragma omp parallel
     {
-      static thread_local Scratch<A> room;
+      static thread_local Scratch<T> room;
 #pragma omp for schedule(static)
       for (int64_t bh = 0; bh < a.batch * a.heads; ++bh)
         head_backward<T, A>(dout, q, k, v, TensorView{}, a, out, log_sum, dq, dk, dv, nullptr, bh / a.heads,
@@ -244,7 +245,7 @@ void biased_attention_backward(const TensorView& dout, const TensorView& q, cons
     std::vector<A> others(static_cast<size_t>((groups - 1) * a.heads * head_size));
 #pragma omp parallel
     {
-      static thread_local Scratch<A> room;
+      static thread_local Scratch<T> room;
 #pragma omp for schedule(static)
       for (int64_t task = 0; task < groups * a.heads; ++task) {
         const int64_t h = task % a.heads;
@@ -257,7 +258,7 @@ void biased_attention_backward(const TensorView& dout, const TensorView& q, cons
       }
     }
     for (int64_t group = 1; group < groups; ++group)
-      add_row<A>(others.data() + (group - 1) * a.heads * head_size, dbias.data<A>(), a.heads * head_size);
+      add_run(dbias.data<A>(), others.data() + (group - 1) * a.heads * head_size, a.heads * head_size);
   });
 }
 

@@ -65,15 +65,14 @@ bool panel_gemm_applies(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, Dty
   if (words_of(a.dtype, k) > kMostWords) return false;
   if (a.dtype == Dtype::F32) return b.transposed && c_dtype == Dtype::F32 && kVector == 16;
   if (a.dtype != Dtype::BF16 || !halves_apply() || !(a.transposed || b.transposed)) return false;
-  if (k % 2 != 0 && (!a.transposed || b.transposed)) return false;  // words across two lines
   return c_dtype == Dtype::F32 || (c_dtype == Dtype::BF16 && !accumulate);
 }
 
 void panel_gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c, Dtype c_dtype,
                 const float* bias, bool accumulate) {
   const int64_t words = words_of(a.dtype, k);
-  const WordSource rows{a, a.transposed ? m : k, !a.transposed};
-  const WordSource columns{b, b.transposed ? k : n, b.transposed};
+  const WordSource rows{a.data, a.dtype, a.transposed ? m : k, !a.transposed};
+  const WordSource columns{b.data, b.dtype, b.transposed ? k : n, b.transposed};
   const int64_t row_panels = panels_in(m, kPanelRows);
   const int64_t column_panels = panels_in(n, kPanelColumns);
   static thread_local AlignedRoom<Word> packed_rows;

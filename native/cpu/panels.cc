@@ -114,21 +114,36 @@ void pack_columns(const BF16* from, int64_t stride, int64_t lines, int64_t k, in
 }
 #endif
 
+// Lines of bf16 whose words straddle addresses, or end in half a word.
+void pack_odd_lines(const BF16* from, int64_t stride, int64_t lines, int64_t k, int64_t width, Word* panel) {
+  const auto bits = [&](int64_t i, int64_t p) -> uint32_t { return p < k ? from[i * stride + p].bits : 0; };
+  for (int64_t p = 0; p < k; p += 2)
+    for (int64_t i = 0; i < width; ++i)
+      panel[p / 2 * width + i] = i < lines ? bits(i, p) | bits(i, p + 1) << 16 : 0;
+}
+
 }  // namespace
 
 void pack_panel(const WordSource& source, int64_t first, int64_t lines, int64_t k, int64_t width,
                 Word* panel) {
-  const auto [matrix, stride, lines_are_rows] = source;
-  const bool half = matrix.dtype == Dtype::BF16;
-  if (lines_are_rows) {
-    const int64_t line = half ? stride / 2 : stride;  // in words
-    pack_lines(static_cast<const AnyWord*>(matrix.data) + first * line, line, lines, half ? k / 2 : k, width,
-               panel);
-  } else if (half) {
-    pack_columns(static_cast<const BF16*>(matrix.data) + first, stride, lines, k, width, panel);
-  } else {
-    pack_columns(static_cast<const float*>(matrix.data) + first, stride, lines, k, width, panel);
+  const auto [data, dtype, stride, lines_are_rows] = source;
+  if (dtype == Dtype::F32) {
+    const auto* from = static_cast<const float*>(data);
+    if (lines_are_rows)
+      pack_lines(reinterpret_cast<const AnyWord*>(from + first * stride), stride, lines, k, width, panel);
+    else
+      pack_columns(from + first, stride, lines, k, width, panel);
+    return;
   }
+  const auto* from = static_cast<const BF16*>(data);
+  const auto whole_words = [](uint64_t n) { return n % 2 == 0; };
+  if (!lines_are_rows)
+    pack_columns(from + first, stride, lines, k, width, panel);
+  else if (whole_words(k) && whole_words(stride) && reinterpret_cast<uintptr_t>(from) % sizeof(Word) == 0)
+    pack_lines(reinterpret_cast<const AnyWord*>(from + first * stride), stride / 2, lines, k / 2, width,
+               panel);
+  else
+    pack_odd_lines(from + first * stride, stride, lines, k, width, panel);
 }
 
 void pack_rows(const float* from, int64_t stride, int64_t lines, int64_t words, int64_t width, float* panel) {

@@ -32,7 +32,8 @@ inline int64_t panels_in(int64_t lines, int64_t width) {
 
 // A matrix of f32 or bf16 seen with its summed axis along words; lines are its other axis.
 struct WordSource {
-  const Matrix& matrix;
+  const void* data;
+  Dtype dtype;
   int64_t stride;       // numbers from one row in memory to the next
   bool lines_are_rows;  // a line's numbers lie side by side in memory
 };

@@ -1,0 +1,80 @@
+#include "cpu/small_gemm.h"
+
+#include <algorithm>
+
+#include "cpu/aligned_room.h"
+#include "cpu/gemm.h"
+#include "cpu/panel_kernel.h"
+#include "cpu/runs.h"
+
+namespace cae::cpu {
+namespace {
+
+void panel_product(int64_t m, int64_t n, int64_t k, const WordSource& rows, const WordSource& columns,
+                   bool accumulate, float* c, int64_t ldc) {
+  static thread_local AlignedRoom<Word> row_room, column_room;
+  constexpr float kZeros[kPanelColumns] = {};
+  const int64_t words = words_of(rows.dtype, k);
+  const int64_t panels = panels_in(n, kPanelColumns);
+  Word* left = row_room.of(kPanelRows * words);
+  Word* right = column_room.of(panels * kPanelColumns * words);
+  for (int64_t j = 0; j < panels; ++j)
+    pack_panel(columns, j * kPanelColumns, std::min(kPanelColumns, n - j * kPanelColumns), k, kPanelColumns,
+               right + j * kPanelColumns * words);
+  for (int64_t i = 0; i < m; i += kPanelRows) {
+    const int64_t lines = std::min(kPanelRows, m - i);
+    const PanelKernel kernel = panel_kernel(rows.dtype, lines);
+    pack_panel(rows, i, lines, k, lines, left);
+    for (int64_t j = 0; j < panels; ++j) {
+      float* to = c + i * ldc + j * kPanelColumns;
+      kernel(words, left, right + j * kPanelColumns * words, accumulate ? to : kZeros, accumulate ? ldc : 0,
+             to, ldc);
+    }
+  }
+}
+
+// The words of a left or a right matrix: its lines are what the product does not sum over.
+template <typename T>
+WordSource left_words(const Strided<T>& a) {
+  return {a.data, DtypeOf<T>::value, a.ld, !a.transposed};
+}
+template <typename T>
+WordSource right_words(const Strided<T>& b) {
+  return {b.data, DtypeOf<T>::value, b.ld, b.transposed};
+}
+
+// The matrix, `rows` by `columns` in memory, in f32.
+Strided<float> widened(const Strided<BF16>& from, int64_t rows, int64_t columns, AlignedRoom<float>& room) {
+  float* to = room.of(rows * columns);
+  for (int64_t r = 0; r < rows; ++r) convert_run(from.data + r * from.ld, to + r * columns, columns);
+  return {to, columns, from.transposed};
+}
+
+}  // namespace
+
+int64_t padded_columns(int64_t n) {
+  return panels_in(n, kPanelColumns) * kPanelColumns;
+}
+
+void small_gemm(int64_t m, int64_t n, int64_t k, Strided<float> a, Strided<float> b, bool accumulate,
+                float* c, int64_t ldc) {
+  panel_product(m, n, k, left_words(a), right_words(b), accumulate, c, ldc);
+}
+
+void small_gemm(int64_t m, int64_t n, int64_t k, Strided<BF16> a, Strided<BF16> b, bool accumulate, float* c,
+                int64_t ldc) {
+  if (halves_have_kernels()) {
+    panel_product(m, n, k, left_words(a), right_words(b), accumulate, c, ldc);
+    return;
+  }
+  static thread_local AlignedRoom<float> left, right;
+  small_gemm(m, n, k, widened(a, a.transposed ? k : m, a.transposed ? m : k, left),
+             widened(b, b.transposed ? n : k, b.transposed ? k : n, right), accumulate, c, ldc);
+}
+
+void small_gemm(int64_t m, int64_t n, int64_t k, Strided<double> a, Strided<double> b, bool accumulate,
+                double* c, int64_t ldc) {
+  blas_gemm(a.transposed, b.transposed, m, n, k, 1, a.data, a.ld, b.data, b.ld, accumulate ? 1 : 0, c, ldc);
+}
+
+}  // namespace cae::cpu
