@@ -8,9 +8,9 @@ export default defineConfig({
       // Without the finite differences through attention, the plain convolutions and the statistics of draws: minutes on an emulated device,
       // and test/cuda holds the same kernels against the CPU's.
       'test/native/ops.test.ts',
-      'test/tensor/{gradients,memory,parameter}.test.ts',
+      'test/tensor/{checkpoint,gradients,memory,parameter}.test.ts',
       'test/nn/*.test.ts',
-      'test/optim/adamw.test.ts',
+      'test/optim/{adamw,gradient-scaler}.test.ts',
       'test/parity/*.test.ts',
     ],
     setupFiles: ['test/cuda/use-cuda.ts'],

@@ -8,10 +8,11 @@ import type { VitEncoder } from '../models/vit-encoder.js';
 import { native } from '../native/addon.js';
 import { ClassificationInput } from '../training/classification-input.js';
 import { outputs } from '../training/outputs.js';
-import { dtypeOf, pixelNormalization } from './classifier-data.js';
+import { pixelNormalization } from './classifier-data.js';
 import { encoderFlags } from './classify-flags.js';
 import { choiceFlag, type FlagValues, intFlag, textFlag, usageError } from './flags.js';
 import { checkpointEntries, configOf, loadInto, normalizationOf, openCheckpoint } from './open-checkpoint.js';
+import { checkPrecision, dtypeOf } from './precision.js';
 
 /** Flags of the commands that want features of pictures. */
 export const featureFlags = {
@@ -56,6 +57,7 @@ export async function openEncoder(flags: FeatureFlags): Promise<OpenEncoder> {
   const config = configOf(flags, saved, wanted);
   const layer = flags.layer ?? config.depth;
   if (layer > config.depth) throw usageError(`--layer ${layer}: the encoder has ${config.depth} blocks`);
+  checkPrecision(flags.precision);
   if (flags.threads !== undefined) native.setThreads(flags.threads);
   const model = finetuned ? new VisionTransformer(config) : new FeatureEncoder(config);
   model.initialize(flags.seed);

@@ -12,7 +12,6 @@ import type { Scores } from '../training/scores.js';
 import {
   cachedSource,
   type DataSource,
-  dtypeOf,
   mixupOf,
   openData,
   type PictureOptions,
@@ -27,6 +26,7 @@ import {
 import { type ClassifyFlags, checkClassifyFlags } from './classify-checks.js';
 import { required, usageError } from './flags.js';
 import { normalizationOf, openCheckpoint } from './open-checkpoint.js';
+import { checkPrecision, dtypeOf, lossScalerOf } from './precision.js';
 import { parametersOf } from './pretrain.js';
 import { report } from './score-report.js';
 
@@ -35,9 +35,7 @@ export async function trainClassifier(task: ClassifierTask, flags: ClassifyFlags
   checkClassifyFlags(task, flags);
   const data = openData(flags);
   if (flags.threads !== undefined) native.setThreads(flags.threads);
-  if (flags.precision === 'bf16' && !native.buildInfo().avx512Bf16) {
-    process.stderr.write('this CPU has no AVX512-BF16: --precision bf16 is slower than fp32 here\n');
-  }
+  checkPrecision(flags.precision);
   using checkpoint = await openCheckpoint(flags.finetune, flags.model_key);
   const { saved } = checkpoint;
   const config = classifierConfigOf(task, flags, saved, data.classes.length);
@@ -138,6 +136,8 @@ async function train<B extends LabelledBatch>(
     ...schedules,
     leastScale,
     clip: flags.clip_grad,
+    scaler: lossScalerOf(flags.precision),
+    checkpoint: flags.activation_checkpointing,
     average: flags.model_ema ? new WeightAverage(model, flags.model_ema_decay) : undefined,
   });
   const { seed, batch_size: batchSize, update_freq: updateFreq, precision, mixup, cutmix } = flags;

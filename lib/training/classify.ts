@@ -1,6 +1,7 @@
 import type { Pass } from '../nn/block.js';
 import type { Module, StateEntry } from '../nn/module.js';
 import type { WeightAverage } from '../optim/ema.js';
+import type { GradientScaler } from '../optim/gradient-scaler.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import { labelRanks, softCrossEntropy } from '../tensor/ops/class-loss.js';
 import { scope } from '../tensor/scope.js';
@@ -46,6 +47,10 @@ export interface ClassifyOptions<B extends LabelledBatch> {
   /** Least factor on the learning rate over the parameter groups; 1 without layer decay. */
   readonly leastScale: number;
   readonly clip?: number | undefined;
+  /** Whether blocks keep only their inputs for the way back: less memory, more time. Default false. */
+  readonly checkpoint?: boolean | undefined;
+  /** Loss scale of an f16 run; absent: 1. */
+  readonly scaler?: GradientScaler | undefined;
   readonly average?: WeightAverage | undefined;
 }
 
@@ -53,6 +58,7 @@ export interface ClassifyOptions<B extends LabelledBatch> {
 export class ClassifyTask<B extends LabelledBatch> implements TrainingTask<B> {
   readonly model: Module;
   readonly average: WeightAverage | undefined;
+  readonly scaler: GradientScaler | undefined;
   readonly evaluate?: (epoch: number, stopped: () => boolean) => Promise<TestNumbers | undefined>;
   readonly #options: ClassifyOptions<B>;
   #scores: Scores | undefined;
@@ -60,6 +66,7 @@ export class ClassifyTask<B extends LabelledBatch> implements TrainingTask<B> {
   constructor(options: ClassifyOptions<B>) {
     this.model = options.model;
     this.average = options.average;
+    this.scaler = options.scaler;
     this.#options = options;
     const { testBatches } = options;
     if (testBatches !== undefined) {
@@ -77,14 +84,14 @@ export class ClassifyTask<B extends LabelledBatch> implements TrainingTask<B> {
   }
 
   accumulate(batch: B, { globalStep, part, parts }: StepPosition): Record<string, Tensor> {
-    const { view, dtype, seed, mixed } = this.#options;
+    const { view, dtype, seed, mixed, checkpoint = false } = this.#options;
     // Micro-batches of a step draw their own stochastic depth.
-    const pass = { dtype, dropPath: { seed, step: globalStep * parts + part } };
+    const pass = { dtype, dropPath: { seed, step: globalStep * parts + part }, checkpoint };
     return scope(() =>
       withTape((tape) => {
         const { logits, targets } = view.train(batch, pass);
         const loss = softCrossEntropy(logits, targets);
-        tape.backward(loss, 1 / parts);
+        tape.backward(loss, this.scaler?.seed(1 / parts) ?? 1 / parts);
         if (mixed) return { loss };
         return { loss, class_acc: labelRanks(logits, Tensor.from(batch.labels, [batch.size])) };
       }),
@@ -100,12 +107,13 @@ export class ClassifyTask<B extends LabelledBatch> implements TrainingTask<B> {
   }
 
   update(globalStep: number): Tensor {
-    const { optimizer, lr, weightDecay, clip, average } = this.#options;
+    const { optimizer, lr, weightDecay, clip, average, scaler } = this.#options;
     const norm = scope(() =>
       optimizer.update({
         lr: lr[globalStep] as number,
         weightDecay: weightDecay[globalStep] as number,
-        ...(clip === undefined ? {} : { clip }),
+        clip,
+        scaler,
       }),
     );
     average?.update();

@@ -19,6 +19,11 @@ constexpr double mib(size_t bytes) {
 }
 }  // namespace
 
+CachingAllocator::~CachingAllocator() {
+  source_.drain();
+  for (const auto& [start, size] : segments_) source_.give_back(start, size);
+}
+
 void* CachingAllocator::allocate(size_t bytes) {
   const size_t size = round_up(std::max<size_t>(bytes + source_.guard, 1), kAlignment);
   const std::lock_guard lock(mutex_);

@@ -16,6 +16,16 @@ struct MemoryStatistics {
   size_t peak_reserved = 0;
   size_t live_blocks = 0;
   size_t allocations = 0;  // blocks ever handed out
+
+  // Another memory of the same device: peaks as if both had theirs at once.
+  void add(const MemoryStatistics& other) {
+    allocated += other.allocated;
+    peak_allocated += other.peak_allocated;
+    reserved += other.reserved;
+    peak_reserved += other.peak_reserved;
+    live_blocks += other.live_blocks;
+    allocations += other.allocations;
+  }
 };
 
 // Stream-ordered caching allocator: best fit over large segments, with splitting and coalescing.
@@ -37,6 +47,8 @@ class CachingAllocator {
 
   CachingAllocator(std::string device, Source source)
       : device_(std::move(device)), source_(std::move(source)) {}
+  // Waits for the device and gives everything back: blocks still live are lost.
+  ~CachingAllocator();
   CachingAllocator(const CachingAllocator&) = delete;
   CachingAllocator& operator=(const CachingAllocator&) = delete;
 

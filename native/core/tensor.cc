@@ -3,10 +3,10 @@
 namespace cae {
 
 Storage::Storage(Device device, size_t bytes)
-    : device_(device), bytes_(bytes), data_(allocator(device).allocate(bytes)) {}
+    : device_(device), bytes_(bytes), memory_(memory_for(device)), data_(memory_->allocate(bytes)) {}
 
 Storage::~Storage() {
-  allocator(device_).release(data_);
+  memory_->release(data_);
 }
 
 Tensor Tensor::empty(Device device, Shape shape, Dtype dtype) {

@@ -26,6 +26,7 @@ class Storage {
  private:
   Device device_;
   size_t bytes_;
+  std::shared_ptr<CachingAllocator> memory_;
   void* data_;
 };
 

@@ -33,7 +33,25 @@ void select(int index) {
 CachingAllocator& allocator(int index) {
   fail("allocate", kNone);
 }
+std::shared_ptr<CachingAllocator> memory_for(int index) {
+  fail("allocate", kNone);
+}
+MemoryStatistics memory_statistics(int index) {
+  fail("device", kNone);
+}
+void start_recording(int index) {
+  fail("startRecording", kNone);
+}
+std::unique_ptr<RecordedWork> finish_recording(int index) {
+  fail("finishRecording", kNone);
+}
+void abandon_recording(int index) {
+  fail("abandonRecording", kNone);
+}
 void upload(int index, void* to, const void* from, size_t bytes) {
+  fail("upload", kNone);
+}
+void upload_beside(int index, const std::vector<HostCopy>& copies) {
   fail("upload", kNone);
 }
 void download(int index, void* to, const void* from, size_t bytes) {
