@@ -184,6 +184,7 @@ export function engineFlags(defaults: {
     activation_checkpointing: switchFlag(
       'keep only the inputs of blocks, and run them again in backward: less memory, more time',
     ),
+    no_cuda_graph: switchFlag('on cuda: queue each kernel of each step, rather than replay a recorded step'),
     init_scale: numberFlag(0.001, "factor on the head's initial weights", { min: 0 }),
     model_prefix: textFlag('', "prefix of the checkpoint's names", 'prefix'),
     cache_features: switchFlag('probes: encode each picture once, without random crops, then train on that'),

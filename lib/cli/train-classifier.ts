@@ -138,6 +138,7 @@ async function train<B extends LabelledBatch>(
     clip: flags.clip_grad,
     scaler: lossScalerOf(flags.precision),
     checkpoint: flags.activation_checkpointing,
+    graph: !flags.no_cuda_graph,
     average: flags.model_ema ? new WeightAverage(model, flags.model_ema_decay) : undefined,
   });
   const { seed, batch_size: batchSize, update_freq: updateFreq, precision, mixup, cutmix } = flags;
