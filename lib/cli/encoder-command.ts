@@ -10,7 +10,7 @@ import { ClassificationInput } from '../training/classification-input.js';
 import { outputs } from '../training/outputs.js';
 import { pixelNormalization } from './classifier-data.js';
 import { encoderFlags } from './classify-flags.js';
-import { choiceFlag, type FlagValues, intFlag, textFlag, usageError } from './flags.js';
+import { choiceFlag, type FlagValues, intFlag, pickDevice, textFlag, usageError } from './flags.js';
 import { checkpointEntries, configOf, loadInto, normalizationOf, openCheckpoint } from './open-checkpoint.js';
 import { checkPrecision, dtypeOf } from './precision.js';
 
@@ -40,7 +40,6 @@ export interface OpenEncoder extends Disposable {
 
 /** The encoder of the flags: the checkpoint's, or one of random weights. */
 export async function openEncoder(flags: FeatureFlags): Promise<OpenEncoder> {
-  if (flags.device !== 'cpu') throw usageError(`--device ${flags.device} is not part of this build; use cpu`);
   if (flags.checkpoint === undefined && !flags.random) {
     throw usageError('--checkpoint is missing; give it, or --random with a --model');
   }
@@ -57,12 +56,14 @@ export async function openEncoder(flags: FeatureFlags): Promise<OpenEncoder> {
   const config = configOf(flags, saved, wanted);
   const layer = flags.layer ?? config.depth;
   if (layer > config.depth) throw usageError(`--layer ${layer}: the encoder has ${config.depth} blocks`);
-  checkPrecision(flags.precision);
   if (flags.threads !== undefined) native.setThreads(flags.threads);
+  const { note } = pickDevice(flags.device);
+  checkPrecision(flags.precision);
   const model = finetuned ? new VisionTransformer(config) : new FeatureEncoder(config);
   model.initialize(flags.seed);
-  if (flags.random) process.stderr.write('the encoder has random weights\n');
-  else process.stderr.write(`${loadInto(model, checkpoint).join('\n')}\n`);
+  const notes = flags.random ? ['the encoder has random weights'] : loadInto(model, checkpoint);
+  if (note !== null) notes.unshift(note);
+  process.stderr.write(`${notes.join('\n')}\n`);
   const normalization = normalizationOf(flags, saved, 'imagenet');
   const cropPct = flags.crop_pct ?? saved.cropPct ?? defaultCropPct(config.imageSize);
   const input = new ClassificationInput({

@@ -24,7 +24,7 @@ import {
   type TrainableClassifier,
 } from './classifier-model.js';
 import { type ClassifyFlags, checkClassifyFlags } from './classify-checks.js';
-import { required, usageError } from './flags.js';
+import { pickDevice, required, usageError } from './flags.js';
 import { normalizationOf, openCheckpoint } from './open-checkpoint.js';
 import { checkPrecision, dtypeOf, lossScalerOf } from './precision.js';
 import { parametersOf } from './pretrain.js';
@@ -35,7 +35,6 @@ export async function trainClassifier(task: ClassifierTask, flags: ClassifyFlags
   checkClassifyFlags(task, flags);
   const data = openData(flags);
   if (flags.threads !== undefined) native.setThreads(flags.threads);
-  checkPrecision(flags.precision);
   using checkpoint = await openCheckpoint(flags.finetune, flags.model_key);
   const { saved } = checkpoint;
   const config = classifierConfigOf(task, flags, saved, data.classes.length);
@@ -49,7 +48,10 @@ export async function trainClassifier(task: ClassifierTask, flags: ClassifyFlags
     normalization: normalizationOf({ normalization: flags.normalization ?? told }, saved, fallback),
     cropPct: flags.crop_pct ?? defaultCropPct(config.imageSize),
   };
+  const { note } = pickDevice(flags.device);
+  checkPrecision(flags.precision);
   const { model, notes } = loadedClassifier(task, config, flags, checkpoint);
+  if (note !== null) notes.unshift(note);
   const say = (): void => void process.stderr.write(`${notes.join('\n')}\n`);
   if (flags.cache_features && !flags.eval) {
     checkBatch(pictures, data.train.length);

@@ -174,7 +174,7 @@ void conv2d_forward(const TensorView& x, const TensorView& weight, const TensorV
     return;
   }
   if (winograd_applies(x, weight, stride, padding)) {
-    winograd_conv3x3(x, weight, bias, false, relu, y);
+    winograd_conv3x3(x, weight, bias, relu, y);
     return;
   }
   Plan& plan = plan_for(Pass::Forward, g, x.dtype, weight.dtype, static_cast<bool>(bias), relu);

@@ -23,9 +23,6 @@ inline void load(const float* from, Lanes& to) {
 inline void store(const Lanes& from, float* to) {
   std::memcpy(to, &from, sizeof from);
 }
-inline void cut_below(const Lanes& least, Lanes& x) {
-  x = x < least ? least : x;  // a NaN stays
-}
 
 // One dimension of the input's transform: out = Bᵀ·in, six numbers each, `step` apart.
 inline void input_points(const Lanes* in, int64_t in_step, Lanes* out, int64_t out_step) {
@@ -102,7 +99,7 @@ Corner corner_of(const Tiles& tiles, int64_t tile) {
 
 // Sixteen channels of a tile's 6x6 window of x, zeros outside the picture, transformed: at point p into
 // points[p · kPanelRows].
-void transform_window(const TensorView& x, const Corner& at, int64_t channel, bool relu, Lanes* points) {
+void transform_window(const TensorView& x, const Corner& at, int64_t channel, Lanes* points) {
   const int64_t height = x.shape[1];
   const int64_t width = x.shape[2];
   const int64_t channels = x.shape[3];
@@ -118,8 +115,6 @@ void transform_window(const TensorView& x, const Corner& at, int64_t channel, bo
       else
         load(picture + (row * width + column) * channels, to);
     }
-  if (relu)
-    for (Lanes& lanes : window) cut_below(Lanes{}, lanes);
   for (int64_t s = 0; s < kWindow; ++s) input_points(window + s, kWindow, half + s, kWindow);
   for (int64_t r = 0; r < kWindow; ++r)
     input_points(half + r * kWindow, 1, points + r * kWindow * kPanelRows, kPanelRows);
@@ -147,7 +142,7 @@ void transform_output(const float* points, int64_t stride, const TensorView& bia
       for (int64_t s = 0; s < std::min(kTile, width - at.column); ++s) {
         Lanes& result = results[r * kTile + s];
         result += added;
-        if (relu) cut_below(Lanes{}, result);
+        if (relu) result = result < 0.f ? Lanes{} : result;  // a NaN stays
         store(result, picture + ((at.row + r) * width + at.column + s) * y.shape[3] + c);
       }
   }
@@ -174,8 +169,8 @@ bool winograd_applies(const TensorView& x, const TensorView& weight, int64_t str
          out % kLanes == 0 && in >= 64 && out >= 64 && tiles_of(x).count() >= 64;
 }
 
-void winograd_conv3x3(const TensorView& x, const TensorView& weight, const TensorView& bias, bool relu_input,
-                      bool relu, const TensorView& y) {
+void winograd_conv3x3(const TensorView& x, const TensorView& weight, const TensorView& bias, bool relu,
+                      const TensorView& y) {
   const int64_t in = weight.shape[1];
   const int64_t out = weight.shape[0];
   const Tiles tiles = tiles_of(y);
@@ -201,7 +196,7 @@ void winograd_conv3x3(const TensorView& x, const TensorView& weight, const Tenso
         for (int64_t c = 0; c < in; c += kLanes) {
           Lanes points[kPoints * kPanelRows];
           for (int64_t t = 0; t < lines(i); ++t)
-            transform_window(x, corner_of(tiles, start + i * kPanelRows + t), c, relu_input, points + t);
+            transform_window(x, corner_of(tiles, start + i * kPanelRows + t), c, points + t);
           for (int64_t p = 0; p < kPoints; ++p)
             pack_rows(reinterpret_cast<const float*>(points + p * kPanelRows), kLanes, lines(i), kLanes,
                       lines(i), inputs + (p * chunk + i * kPanelRows) * in + c * lines(i));

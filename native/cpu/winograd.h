@@ -8,10 +8,10 @@ namespace cae::cpu {
 // enough to gain.
 bool winograd_applies(const TensorView& x, const TensorView& weight, int64_t stride, int64_t padding);
 
-// y = x * weight + bias, with a relu before and behind where asked for, over NHWC pictures, by Winograd's F(4x4, 3x3) (Lavin &
+// y = x * weight + bias, then a relu if asked for, over NHWC pictures, by Winograd's F(4x4, 3x3) (Lavin &
 // Gray, "Fast algorithms for convolutional neural networks", 2016): 36 products for the 16 results of a 4x4
 // tile, where the sum itself takes 144. Relative error about 1e-6, a few times the direct sum's.
-void winograd_conv3x3(const TensorView& x, const TensorView& weight, const TensorView& bias, bool relu_input,
-                      bool relu, const TensorView& y);
+void winograd_conv3x3(const TensorView& x, const TensorView& weight, const TensorView& bias, bool relu,
+                      const TensorView& y);
 
 }  // namespace cae::cpu

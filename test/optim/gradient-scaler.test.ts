@@ -6,9 +6,9 @@ import {
   type GradientScalerOptions,
   type ScalerState,
 } from '../../lib/optim/gradient-scaler.js';
+import { Lars } from '../../lib/optim/lars.js';
 import type { Optimizer } from '../../lib/optim/optimizer.js';
 import { Sgd } from '../../lib/optim/sgd.js';
-import { defaultDevice } from '../../lib/tensor/device.js';
 import { Parameter } from '../../lib/tensor/parameter.js';
 import { scope } from '../../lib/tensor/scope.js';
 import { Tensor } from '../../lib/tensor/tensor.js';
@@ -127,9 +127,11 @@ describe('an optimizer under a loss scale', () => {
     return { weights, state };
   }
 
-  // The kernels of SGD share what is tested here with those of LARS.
-  const kinds: [string, Parameters<typeof run>[0]][] = [['AdamW', (groups) => new AdamW(groups)]];
-  if (defaultDevice() === 'cpu') kinds.push(['SGD', (groups) => new Sgd(groups)]);
+  const kinds: [string, Parameters<typeof run>[0]][] = [
+    ['AdamW', (groups) => new AdamW(groups)],
+    ['SGD', (groups) => new Sgd(groups)],
+    ['LARS', (groups) => new Lars(groups)],
+  ];
 
   it.each(kinds)('%s: a scale that is a power of two changes no bit', (_name, make) => {
     const gradients = Array.from({ length: steps }, (_, i) => i - 2);
