@@ -72,6 +72,8 @@ export interface NativeAddon {
   memoryStatistics(device?: Device): MemoryStatistics;
   streamStatistics(device?: Device): StreamStatistics;
   opStatistics(): Record<string, OpStatistics>;
+  /** The CUDA version that the driver supports, as 1000·major + 10·minor; 0 without a driver, or without CUDA. */
+  cudaDriver(): number;
   /** Throws with the reason and the remedy where there is none. */
   cudaDevices(): CudaDevice[];
   /** Lets f32 products on CUDA round their inputs to TF32; off at the start. */

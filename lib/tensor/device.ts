@@ -1,6 +1,7 @@
 import { UserError } from '../errors.js';
-import { native } from '../native/addon.js';
+import { addonAttempts, native } from '../native/addon.js';
 import type { Device } from '../native/bindings.js';
+import { howToGetCuda, whyWithoutCuda } from '../native/find-addon.js';
 
 let current: Device = 'cpu';
 
@@ -22,6 +23,9 @@ export function setDefaultDevice(device: Device): void {
 /** Why a device cannot be used, in one line; null if it can. */
 export function whyNot(device: Device): string | null {
   if (device === 'cpu') return null;
+  if (native.buildInfo().cuda === null && /^cuda(:\d+)?$/.test(device)) {
+    return whyWithoutCuda(addonAttempts) ?? howToGetCuda(addonAttempts);
+  }
   try {
     native.synchronize(device);
     return null;
@@ -47,8 +51,9 @@ export function chooseDevice(named?: string): DeviceChoice {
     setDefaultDevice(named);
     return { device: named, note: named === 'cpu' ? null : `device: ${named}${nameOf(named)}` };
   }
-  if (native.buildInfo().cuda === null) return { device: 'cpu', note: null };
-  const reason = whyNot('cuda');
+  const withCuda = native.buildInfo().cuda !== null;
+  const reason = withCuda ? whyNot('cuda') : whyWithoutCuda(addonAttempts);
+  if (!withCuda && reason === null) return { device: 'cpu', note: null };
   if (reason !== null) return { device: 'cpu', note: `device: cpu, since cuda does not work: ${reason}` };
   setDefaultDevice('cuda');
   return { device: 'cuda', note: `device: cuda${nameOf('cuda')}` };

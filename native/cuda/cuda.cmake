@@ -48,6 +48,8 @@ function(cae_use_cuda target)
     ${CUDNN_INCLUDE_DIR})
   set_property(SOURCE native/cuda/shared_library.cc APPEND PROPERTY COMPILE_DEFINITIONS
     CAE_CUDA_LIBS_DEFAULT="${CAE_CUDA_LIBS}")
+  string(REPLACE ";" " " KERNELS "${CAE_CUDA_ARCH}")
+  set_property(SOURCE native/cuda/device.cc APPEND PROPERTY COMPILE_DEFINITIONS CAE_CUDA_ARCH="${KERNELS}")
   target_compile_options(${target} PRIVATE
     "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-Xcompiler=-Wall,-fvisibility=hidden;-Xptxas=-v>")
   set_target_properties(${target} PROPERTIES CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden)

@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "cuda/context.h"
 #include "emulator/block.h"
+#include "emulator/machine.h"
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
@@ -33,6 +34,7 @@ void allow(void*, size_t) {}
 #endif
 
 Fault fault;
+size_t held = 0;  // bytes of the device in segments; the allocator takes and gives back under its lock
 
 CpuStream& stream() {
   static auto* it = new CpuStream();
@@ -46,11 +48,20 @@ std::string backend() {
 }
 
 std::vector<DeviceInfo> devices() {
-  return {{.name = "emulated on the CPU", .major = 0, .minor = 0, .memory = size_t{1} << 40}};
+  emulator::require_machine(0);
+  return {{.name = "emulated on the CPU", .major = 0, .minor = 0, .memory = emulator::memory_bytes()}};
+}
+
+int driver_version() {
+  return emulator::driver_version();
 }
 
 void select(int index) {
-  check(index == 0, "device", "cuda:", index, " is not there: the emulator has cuda:0 alone");
+  static bool opened = false;
+  if (opened && index == 0) return;
+  emulator::require_machine(index);
+  opened = index == 0;
+  check(opened, "device", "cuda:", index, " does not compute: the emulator's cuda:0 alone does");
 }
 
 CachingAllocator& allocator(int index) {
@@ -58,13 +69,16 @@ CachingAllocator& allocator(int index) {
   static auto* memory = new CachingAllocator(
       "cuda:0",
       {.acquire = [](size_t bytes) -> void* {
+         if (held + bytes > emulator::memory_bytes()) return nullptr;
          void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
          if (p == MAP_FAILED) return nullptr;
+         held += bytes;
          forbid(p, bytes);
          return p;
        },
        .give_back =
            [](void* p, size_t bytes) {
+             held -= bytes;
              allow(p, bytes);
              munmap(p, bytes);
            },
