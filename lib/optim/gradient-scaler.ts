@@ -11,6 +11,9 @@ export interface GradientScalerOptions {
   growthInterval?: number;
 }
 
+/** Smallest scale that makes sense: gradients that overflow in f16 when divided by a million are lost for good. */
+const smallestScale = 2 ** -20;
+
 /** What a checkpoint keeps of it. */
 export interface ScalerState {
   scale: number;
@@ -62,6 +65,11 @@ export class GradientScaler {
   /** What the loss is multiplied by. */
   get scale(): number {
     return this.#scale;
+  }
+
+  /** Whether step upon step was skipped until no scale was left: the gradients are not finite at any. */
+  get exhausted(): boolean {
+    return this.enabled && this.#scale < smallestScale;
   }
 
   /** Updates skipped so far: the optimizer took that many steps less. */

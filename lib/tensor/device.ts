@@ -1,4 +1,4 @@
-import { UserError } from '../errors.js';
+import { machineError, UserError } from '../errors.js';
 import { addonAttempts, native } from '../native/addon.js';
 import type { Device } from '../native/bindings.js';
 import { howToGetCuda, whyWithoutCuda } from '../native/find-addon.js';
@@ -30,8 +30,7 @@ export function whyNot(device: Device): string | null {
     native.synchronize(device);
     return null;
   } catch (error) {
-    // The core names what failed in brackets; here it is the device, as who reads it knows.
-    return (error as Error).message.replace(/^\[device\] /, '');
+    return machineError(error) ?? (error as Error).message;
   }
 }
 

@@ -33,8 +33,9 @@ void require_kernels(bool found, const std::string& device, int major, int minor
 
 void require_cudnn(size_t version) {
   const bool old = version < 90000;
-  check(!old && version != 91000 && version != 91001, "device", "cuDNN ", version / 10000, ".",
-        version / 100 % 100, ".", version % 100,
+  const size_t major = old ? 1000 : 10000;
+  check(!old && version != 91000 && version != 91001, "device", "cuDNN ", version / major, ".",
+        version % major / 100, ".", version % 100,
         old ? " is too old: 9 is needed" : " is known to compute attention wrongly",
         "; run scripts/fetch-cuda-libs.sh DIR and set CAE_CUDA_LIBS=DIR");
 }

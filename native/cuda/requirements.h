@@ -18,7 +18,7 @@ void require_device(int index, int count);
 // Kernels of this build for a device of compute capability major.minor; `kernels`: what this build has them
 // for, as in 80;90+PTX.
 void require_kernels(bool found, const std::string& device, int major, int minor, const char* kernels);
-// cuDNN as it numbers itself: 10000·major + 100·minor + patch.
+// cuDNN as it numbers itself: 10000·major + 100·minor + patch; 1000·major before 9.
 void require_cudnn(size_t version);
 
 }  // namespace cae::cuda

@@ -1,0 +1,18 @@
+# A binary for machines without our libraries. What has a static archive is linked in; of the others,
+# scripts/prebuild/build.sh lays copies beside the addon, which finds them there before the system's.
+
+foreach(library dnnl jpeg)
+  string(TOUPPER ${library} name)
+  find_library(${name}_ARCHIVE lib${library}.a)
+  if(${name}_ARCHIVE)
+    set(${name}_LIBRARY ${${name}_ARCHIVE})
+  endif()
+  message(STATUS "prebuilt: lib${library} from ${${name}_LIBRARY}")
+endforeach()
+
+function(cae_use_own_libraries target)
+  # RPATH rather than RUNPATH: it counts for the libraries that the libraries beside us need, too. Symbols of the
+  # archives stay inside.
+  set_target_properties(${target} PROPERTIES BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN")
+  target_link_options(${target} PRIVATE -Wl,--disable-new-dtags -static-libstdc++ -Wl,--exclude-libs,ALL)
+endfunction()
