@@ -1,13 +1,20 @@
-# A binary for machines without our libraries. What has a static archive is linked in; of the others,
-# scripts/prebuild/build.sh lays copies beside the addon, which finds them there before the system's.
+# A binary for machines without our libraries. What has an archive fit for shared libraries is linked in (Debian's
+# libjpeg.a is not, and of oneDNN there is none); of the others, scripts/prebuild/build.sh lays copies beside the addon,
+# which finds them there before the system's.
 
 foreach(library dnnl jpeg)
   string(TOUPPER ${library} name)
   find_library(${name}_ARCHIVE lib${library}.a)
   if(${name}_ARCHIVE)
-    set(${name}_LIBRARY ${${name}_ARCHIVE})
+    execute_process(COMMAND ${CMAKE_CXX_COMPILER} -shared -fopenmp -o ${CMAKE_BINARY_DIR}/archive-${library}.so
+      -Wl,--whole-archive ${${name}_ARCHIVE} -Wl,--no-whole-archive RESULT_VARIABLE UNFIT OUTPUT_QUIET ERROR_QUIET)
+    if(UNFIT)
+      set(${name}_ARCHIVE ${name}_ARCHIVE-NOTFOUND CACHE FILEPATH "" FORCE)
+    else()
+      set(${name}_LIBRARY ${${name}_ARCHIVE})
+    endif()
   endif()
-  message(STATUS "prebuilt: lib${library} from ${${name}_LIBRARY}")
+  message(STATUS "prebuilt: lib${library} of ${${name}_LIBRARY}")
 endforeach()
 
 function(cae_use_own_libraries target)
