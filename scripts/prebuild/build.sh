@@ -18,7 +18,7 @@ mapfile -t options <<<"${CAE_PREBUILD_OPTIONS:-}"
 
 # Node itself needs the C and C++ libraries. dnnl's own libraries are among what ldd prints.
 cd "$build/Release"
-rm -f -- *.so.* third-party.txt
+rm -f -- *.so.* third-party.txt glibc.txt
 libraries="$(LD_LIBRARY_PATH='' ldd cae_native.node)"
 ! grep 'not found' <<<"$libraries" || fail 'the addon lacks the libraries above'
 : >third-party.txt
@@ -32,3 +32,5 @@ while read -r name _ path _; do
       ;;
   esac
 done <<<"$libraries"
+# The oldest C library that has all that they ask for.
+objdump -T ./*.node ./*.so.* | grep -o 'GLIBC_[0-9.]*' | sort -Vu | tail -n 1 | cut -d_ -f2 >glibc.txt

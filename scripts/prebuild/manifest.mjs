@@ -59,6 +59,8 @@ if (variant === 'main') {
     preferUnplugged: true,
   };
   write('package.json', `${JSON.stringify(manifest, null, 2)}\n`);
+  const built = join(folder, '../build/Release');
+  const glibc = readFileSync(join(built, 'glibc.txt'), 'utf8').trim();
   const needs =
     cuda === ''
       ? 'cae-native installs it by itself.'
@@ -67,11 +69,11 @@ if (variant === 'main') {
   write(
     'README.md',
     `# ${nameOf(variant)}\n\nThe native binary of [cae-native](https://www.npmjs.com/package/cae-native) for Linux on x86-64` +
-      ` (AVX2, glibc 2.34\nor newer), ${what}.\n\n${needs} \`cae-native doctor\` says which binary\nis used and why.\n\n` +
+      ` (AVX2, glibc ${glibc}\nor newer), ${what}.\n\n${needs} \`cae-native doctor\` says which binary\nis used and why.\n\n` +
       'MIT license; the libraries beside it have their own: THIRD-PARTY.txt.\n',
   );
   copyFileSync(join(root, 'LICENSE'), join(folder, 'LICENSE'));
-  const lines = readFileSync(join(folder, '../build/Release/third-party.txt'), 'utf8').trim().split('\n');
+  const lines = readFileSync(join(built, 'third-party.txt'), 'utf8').trim().split('\n');
   const libraries = lines.filter((line) => line !== '').map((line) => line.split('\t')[1]);
   const cache = readFileSync(join(folder, '../build/CMakeCache.txt'), 'utf8');
   const archives = [...cache.matchAll(/^\w+_ARCHIVE:FILEPATH=(\/.*)$/gm)].map(([, archive]) => archive);
