@@ -97,7 +97,8 @@ if [ ! -f "$cuda" ]; then
   exit 0
 fi
 install_packages "$main" "$cpu" "$cuda"
-pictures=(pretrain --data_path "$work/data/train" --output_dir "$work/none" --discrete_vae_weight_path "$work/none")
+pictures=(pretrain --data_path "$work/data/train" --output_dir "$work/none" --discrete_vae_weight_path "$work/none"
+  --batch_size 8)
 if ldconfig -p | grep -q libcuda.so.1; then
   holds "$(cae doctor)" '^addon +@cae-native/linux-x64-cuda13 is used$' 'the CUDA package is not used'
 else

@@ -1,7 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { native } from '../../lib/native/addon.js';
+import buildCli from '../build-cli.js';
+import { cliPath } from '../cli/run-cli.js';
 import { temporaryFolder } from '../logging/temp-folder.js';
 
 const emulated = native.buildInfo().cuda === 'emulated';
@@ -146,5 +148,53 @@ describe.runIf(emulated)('a device whose memory is used up', () => {
       native.empty([65, 1024, 1024], 'u8', 'cuda');
       process.stdout.write(String(failed));`;
     expect(onMachine({ CAE_EMULATED_MEMORY: '100' }, script)).toBe('1');
+  });
+});
+
+describe.runIf(emulated)('the command line', () => {
+  beforeAll(buildCli);
+
+  /** Starts a step on a made-up machine; it must fail in one line. */
+  function refused(settings: Record<string, string>, exit: number, ...more: string[]): string {
+    const { CAE_CUDA_LIBS: _libs, ...env } = process.env;
+    const flags = [
+      '--device',
+      'cuda',
+      '--model',
+      'cae_tiny_patch16_224_8k_vocab',
+      '--batch',
+      '8',
+      '--steps',
+      '1',
+    ];
+    const { status, stderr } = spawnSync(process.execPath, [cliPath, 'bench', ...flags, ...more], {
+      encoding: 'utf8',
+      env: { ...env, CAE_NATIVE_ADDON: addon, ...settings },
+    });
+    const lines = stderr
+      .trimEnd()
+      .split('\n')
+      .filter((line) => !line.startsWith('device: '));
+    expect(lines).toHaveLength(1);
+    expect(status).toBe(exit);
+    return lines[0] as string;
+  }
+
+  it('says in one line that memory is used up, and by what', () => {
+    expect(refused({ CAE_EMULATED_MEMORY: '64' }, 1)).toMatch(
+      /^cae-native: cuda:0 is out of memory: \S+ MiB wanted for \[.*; most of it: .* MiB \(\[.*; lower --batch_size /,
+    );
+  });
+
+  it('says in one line that a library is missing', () => {
+    expect(refused({ CAE_EMULATED_LIBRARIES: '1' }, 1, '--tokenizer', 'dall-e')).toMatch(
+      /^cae-native: libcudnn\.so\.9 was not found in CAE_CUDA_LIBS \(not set\), /,
+    );
+  });
+
+  it('says in one line that the driver is too old', () => {
+    expect(refused({ CAE_EMULATED_DRIVER: '12040' }, 2)).toMatch(
+      /^cae-native: --device cuda: the NVIDIA driver is too old: it supports CUDA 12\.4, this build needs 13\.0; /,
+    );
   });
 });
