@@ -123,6 +123,10 @@ else
   holds "$report" 'linux-x64-cuda13 the NVIDIA driver is too old: it supports CUDA 12.4, this package needs 13.0' \
     'an old driver is not seen'
   holds "$report" '^addon +@cae-native/linux-x64-cpu is used$' 'the CPU package is not used'
+  export LD_LIBRARY_PATH="$work/old" CAE_NATIVE_VARIANT=cuda13
+  refused '^cae-native: --device cuda: the NVIDIA driver is too old: it supports CUDA 12.4, this build needs 13.0; ' \
+    "${pictures[@]}" --device cuda
+  unset LD_LIBRARY_PATH CAE_NATIVE_VARIANT
   report="$(LD_LIBRARY_PATH="$work/crash" cae doctor)" || fail 'a driver that crashes takes the program along'
   holds "$report" 'linux-x64-cuda13 the probe of the NVIDIA driver ended with SIG' 'a crash is not seen'
   holds "$report" '^addon +@cae-native/linux-x64-cpu is used$' 'the CPU package is not used'

@@ -17,9 +17,13 @@ function write(name, text) {
 /** The licence of the Debian package that a library came in. */
 function licenceOf(library) {
   const owner = execFileSync('dpkg', ['-S', library], { encoding: 'utf8' }).split(':')[0];
-  const file = join('/usr/share/doc', owner, 'copyright');
-  if (!existsSync(file)) throw new Error(`${file} is missing: ${library} cannot be given away without it`);
-  return `==== ${owner}\n\n${readFileSync(file, 'utf8')}`;
+  return section(owner, join('/usr/share/doc', owner, 'copyright'));
+}
+
+function section(name, file) {
+  if (!existsSync(file))
+    throw new Error(`${file} is missing: ${name} cannot be given away without its licence`);
+  return `==== ${name}\n\n${readFileSync(file, 'utf8')}`;
 }
 
 /** dpkg knows a file of /usr/lib by the name it was installed under, which may be /lib's. */
@@ -77,5 +81,9 @@ if (variant === 'main') {
   const libraries = lines.filter((line) => line !== '').map((line) => line.split('\t')[1]);
   const cache = readFileSync(join(folder, '../build/CMakeCache.txt'), 'utf8');
   const archives = [...cache.matchAll(/^\w+_ARCHIVE:FILEPATH=(\/.*)$/gm)].map(([, archive]) => archive);
-  write('THIRD-PARTY.txt', [...new Set(licences([...libraries, ...archives]))].join('\n'));
+  const texts = licences([...libraries, ...archives]);
+  texts.push(section('node-addon-api', join(root, 'node_modules/node-addon-api/LICENSE.md')));
+  // The toolkit whose runtime is linked in, as scripts/prebuild.sh has found it.
+  if (cuda !== '') texts.push(section('CUDA runtime', join(process.env.CUDAToolkit_ROOT ?? '', 'EULA.txt')));
+  write('THIRD-PARTY.txt', [...new Set(texts)].join('\n'));
 }
