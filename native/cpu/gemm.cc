@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cpu/onednn.h"
+#include "cpu/panel_gemm.h"
 
 namespace cae::cpu {
 namespace {
@@ -75,7 +76,9 @@ void double_gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, double* c,
 void gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c, Dtype c_dtype, const void* bias,
           bool accumulate) {
   if (m == 0 || n == 0) return;
-  if (a.dtype == Dtype::F64)
+  if (panel_gemm_applies(m, n, k, a, b, c_dtype, accumulate))
+    panel_gemm(m, n, k, a, b, c, c_dtype, static_cast<const float*>(bias), accumulate);
+  else if (a.dtype == Dtype::F64)
     double_gemm(m, n, k, a, b, static_cast<double*>(c), static_cast<const double*>(bias), accumulate);
   else if (a.dtype == Dtype::F32 && c_dtype == Dtype::F32 && bias == nullptr)
     // oneDNN 2.6 copies b in strides for its matmul, which thrashes the cache where a row of b is a multiple

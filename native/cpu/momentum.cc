@@ -38,7 +38,9 @@ void update(A* p, const A* g, A* m, Copy* copy, int64_t n, const Factors& f, con
     const A next = p[i] - rate * (of_d * d + of_m * buffer);
     m[i] = buffer;
     p[i] = next;
-    if constexpr (!std::is_same_v<Copy, void>) copy[i] = Copy(static_cast<float>(next));
+    // bf16 by its bits: the compiler does not vectorise a loop that stores the struct.
+    if constexpr (std::is_same_v<Copy, BF16>) copy[i].bits = BF16::round(static_cast<float>(next));
+    if constexpr (std::is_same_v<Copy, F16>) copy[i] = F16(static_cast<float>(next));
   }
 }
 

@@ -190,6 +190,29 @@ describe('convolutions', () => {
     for (const [name, error] of Object.entries(errors)) expect(error, name).toBeLessThan(1e-6);
   });
 
+  it('a wide one, whose weights do not fit at a time: its channels equal those of narrower ones', () => {
+    const shape = [16, 8, 8, 1024];
+    const x = tensorOf(randomNumbers(product(shape), 1), shape);
+    const narrow = (from: number, to: number): ArrayLike<number> => {
+      const w = Parameter.empty([to - from, 1024, 3, 3]);
+      w.assign(Float32Array.from(weights.slice(from * 9216, to * 9216)));
+      const y = new Tensor(native.conv2d(x.handle, w.handle, null, 1, 1, false));
+      const values = numbersOf(y);
+      y.release();
+      disposeParameter(w);
+      return values;
+    };
+    const weights = randomNumbers(320 * 9216, 2);
+    const wide = narrow(0, 320);
+    const first = narrow(0, 96);
+    const last = narrow(224, 320);
+    const channels = (from: number): number[] =>
+      Array.from({ length: 1024 * 96 }, (_, i) => wide[Math.floor(i / 96) * 320 + from + (i % 96)]!);
+    expect(relativeError(channels(0), first)).toBeLessThan(1e-6);
+    expect(relativeError(channels(224), last)).toBeLessThan(1e-6);
+    x.release();
+  });
+
   it('a weight used twice in f32: its gradients add up as in f64', () => {
     const twice = (dtype: 'f32' | 'f64'): Float64Array => {
       const w = Parameter.empty([16, 16, 3, 3], dtype);

@@ -43,6 +43,8 @@ describe.each(dtypes)('ops in %s against plain float64 formulas, within %d', (dt
     [1, 1, 1],
     [33, 31, 7],
     [130, 65, 96],
+    [65, 34, 150], // large enough for packed panels, with rows and columns left over
+    [97, 160, 70],
   ])('linear and its backward, %i rows of %i to %i', (rows, ins, outs) => {
     const x = exact([rows, ins], 1, dtype);
     const w = exact([outs, ins], 2, dtype);

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+
+#include "cpu/gemm.h"
+
+// Matrices packed for cpu/panel_kernel.h: panels of a few rows or columns, whose numbers along the summed
+// axis lie one after the other. A word is what one lane of a vector holds of that axis: a float, or two
+// neighbouring bf16.
+namespace cae::cpu {
+
+using Word = uint32_t;
+
+// A panel is as large as the vector registers hold its product's sums: 14 x 2 of 32 with AVX-512, 6 x 2 of 16
+// with AVX2.
+#ifdef __AVX512F__
+constexpr int64_t kVector = 16;  // words in a vector
+constexpr int64_t kPanelRows = 14;
+#else
+constexpr int64_t kVector = 8;
+constexpr int64_t kPanelRows = 6;
+#endif
+constexpr int64_t kPanelColumns = 2 * kVector;
+
+inline const Word* as_words(const float* numbers) {
+  return reinterpret_cast<const Word*>(numbers);
+}
+
+inline int64_t panels_in(int64_t lines, int64_t width) {
+  return (lines + width - 1) / width;
+}
+
+// A matrix of f32 or bf16 seen with its summed axis along words; lines are its other axis.
+struct WordSource {
+  const Matrix& matrix;
+  int64_t stride;       // numbers from one row in memory to the next
+  bool lines_are_rows;  // a line's numbers lie side by side in memory
+};
+
+// Words of k numbers: half as many for bf16, the last one with a zero where k is odd.
+inline int64_t words_of(Dtype dtype, int64_t k) {
+  return dtype == Dtype::BF16 ? (k + 1) / 2 : k;
+}
+
+// panel[w·width + i] = word w of line first + i; zeros for lines ≤ i < width. width ≤ kPanelColumns; k is
+// even where lines are rows of bf16.
+void pack_panel(const WordSource& source, int64_t first, int64_t lines, int64_t k, int64_t width,
+                Word* panel);
+
+// The same of floats in memory: line i's word w is from[i·stride + w].
+void pack_rows(const float* from, int64_t stride, int64_t lines, int64_t words, int64_t width, float* panel);
+
+}  // namespace cae::cpu
