@@ -72,8 +72,7 @@ prebuild() (
   variant="$1" stage="$root/build-prebuilt/$1" options=(--CDCAE_PREBUILT=ON)
   if [ "$variant" != cpu ]; then
     CUDACXX="$(find_nvcc "${variant#cuda}")"
-    CUDAToolkit_ROOT="$(dirname "$(dirname "$CUDACXX")")"
-    export CUDACXX CUDAToolkit_ROOT
+    export CUDACXX  # CMake finds the rest of the toolkit by it
     options+=(--CDCAE_CUDA=ON "--CDCAE_CUDA_ARCH=$arch")
   fi
   rm -rf "$stage/package"

@@ -83,7 +83,11 @@ if (variant === 'main') {
   const archives = [...cache.matchAll(/^\w+_ARCHIVE:FILEPATH=(\/.*)$/gm)].map(([, archive]) => archive);
   const texts = licences([...libraries, ...archives]);
   texts.push(section('node-addon-api', join(root, 'node_modules/node-addon-api/LICENSE.md')));
-  // The toolkit whose runtime is linked in, as scripts/prebuild.sh has found it.
-  if (cuda !== '') texts.push(section('CUDA runtime', join(process.env.CUDAToolkit_ROOT ?? '', 'EULA.txt')));
+  if (cuda !== '') {
+    texts.push(
+      "==== CUDA runtime\n\nNVIDIA's CUDA runtime library is linked in, as Attachment A of the CUDA Toolkit's End User License\n" +
+        'Agreement allows: https://docs.nvidia.com/cuda/eula/\n',
+    );
+  }
   write('THIRD-PARTY.txt', [...new Set(texts)].join('\n'));
 }
