@@ -91,6 +91,10 @@ foreign="$(cd "$work/app" && node --input-type=module -e '
 train
 printf 'check-packages: cpu: installed, no library of the system is needed; a small training: %s\n' "$trained"
 
+rm -r "$work/app/node_modules/@cae-native"
+refused "^cae-native: the native addon is missing: build/Release/.* is not built \(npm run build\); .*@cae-native/linux-x64-cpu \
+is not installed \(npm install @cae-native/linux-x64-cpu@$version\)\$" bench
+
 cuda="$tarballs/cae-native-linux-x64-cuda13-$version.tgz"
 if [ ! -f "$cuda" ]; then
   printf 'check-packages: cuda13: %s is not there; scripts/prebuild.sh cuda13 makes it\n' "$cuda"
