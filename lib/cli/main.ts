@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
 import { machineError, UserError } from '../errors.js';
-import { normalizeFlagSpelling, usageExitCode } from './flags.js';
+import { normalizeFlagSpelling, usageExitCode } from './flag-spelling.js';
 
 /** What a command's module exports: it adds its flags and its action. */
 interface CommandModule {
