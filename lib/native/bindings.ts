@@ -88,6 +88,8 @@ export interface NativeAddon {
   abandonRecording(device: Device): void;
   runRecorded(work: RecordedWork): void;
   releaseRecorded(work: RecordedWork): void;
+  /** The CUDA version that the driver supports, as 1000·major + 10·minor; 0 without a driver, or without CUDA. */
+  cudaDriver(): number;
   /** Throws with the reason and the remedy where there is none. */
   cudaDevices(): CudaDevice[];
   /** Lets f32 products on CUDA round their inputs to TF32; off at the start. */

@@ -18,6 +18,9 @@ export interface GradientScalerOptions {
   device?: Device;
 }
 
+/** Smallest scale that makes sense: gradients that overflow in f16 when divided by a million are lost for good. */
+const smallestScale = 2 ** -20;
+
 /** What a checkpoint keeps of it. */
 export interface ScalerState {
   scale: number;
@@ -75,6 +78,11 @@ export class GradientScaler {
       this.#numbers = keep(new Tensor(native.lossScale(scale, goodSteps, skipped, this.#device)));
     }
     return this.#numbers;
+  }
+
+  /** Whether step upon step was skipped until no scale was left: the gradients are not finite at any. As of `settle`. */
+  get exhausted(): boolean {
+    return this.enabled && this.#known.scale < smallestScale;
   }
 
   /**

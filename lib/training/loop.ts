@@ -283,20 +283,30 @@ class TrainingRun<B extends TrainingBatch> {
     Object.assign(values, this.#task.rates(step), { grad_norm: norm, loss_scale: lossScale });
     if (report !== undefined) values['skipped_steps'] = scaler!.state().skipped;
     this.#checkFinite(pending, values);
+    if (scaler?.exhausted)
+      throw this.#notFinite('the gradient is not finite at any loss scale', pending, lossScale);
     logs.step({ step, epoch, values });
   }
 
-  #checkFinite({ step, files }: PendingStep, values: Readonly<Record<string, number>>): void {
+  #checkFinite(pending: PendingStep, values: Readonly<Record<string, number>>): void {
     // Gradients that overflow at a loss scale are expected: the step is skipped and the scale halved.
     const watched = this.#task.scaler?.enabled ? ['loss'] : ['loss', 'grad_norm'];
     const name = watched.find((key) => !Number.isFinite(values[key]));
-    if (name === undefined) return;
-    const good =
-      this.#lastSaved === undefined
-        ? 'no checkpoint was saved'
-        : `last good checkpoint: ${this.#lastSaved.folder}`;
-    throw new UserError(
-      `${name} is ${values[name]} at step ${step}; ${good}; lower --lr or look at the batch's files: ${files.join(', ')}`,
+    if (name !== undefined)
+      throw this.#notFinite(`${name} is ${values[name]}`, pending, values['loss_scale'] ?? 1);
+  }
+
+  /** One line for numbers that are not finite. */
+  #notFinite(what: string, { step, files }: PendingStep, lossScale: number): UserError {
+    const saved = this.#lastSaved;
+    const good = saved === undefined ? 'no checkpoint was saved' : `last good checkpoint: ${saved.folder}`;
+    // 65504 is the largest number of fp16; bf16 has the range of fp32.
+    const half = this.#task.scaler?.enabled
+      ? ['in fp16', 'use --precision bf16, ', `, loss scale ${lossScale}`]
+      : [];
+    const [where = '', remedy = '', scale = ''] = half;
+    return new UserError(
+      `${what}${where && ` ${where}`} at step ${step}${scale}; ${good}; ${remedy}lower --lr or look at the batch's files: ${files.join(', ')}`,
     );
   }
 

@@ -21,6 +21,8 @@ struct DeviceInfo {
 
 // What the backend is: "CUDA 13.0", "emulated"; empty in a build without one.
 std::string backend();
+// The CUDA version that the driver supports, as 1000·major + 10·minor; 0 without a driver.
+int driver_version();
 // The devices there are. Throws Error with the reason and the remedy where there is none.
 std::vector<DeviceInfo> devices();
 

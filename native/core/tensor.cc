@@ -2,8 +2,8 @@
 
 namespace cae {
 
-Storage::Storage(Device device, size_t bytes)
-    : device_(device), bytes_(bytes), memory_(memory_for(device)), data_(memory_->allocate(bytes)) {}
+Storage::Storage(Device device, size_t bytes, const Purpose& purpose)
+    : device_(device), bytes_(bytes), memory_(memory_for(device)), data_(memory_->allocate(bytes, purpose)) {}
 
 Storage::~Storage() {
   memory_->release(data_);
@@ -13,7 +13,7 @@ Tensor Tensor::empty(Device device, Shape shape, Dtype dtype) {
   Tensor tensor;
   tensor.shape_ = shape;
   tensor.dtype_ = dtype;
-  tensor.storage_ = std::make_shared<Storage>(device, tensor.bytes());
+  tensor.storage_ = std::make_shared<Storage>(device, tensor.bytes(), Purpose{shape, dtype});
   return tensor;
 }
 

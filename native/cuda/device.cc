@@ -17,38 +17,24 @@
 #include "cuda/device_context.h"
 #include "cuda/driver.h"
 #include "cuda/library.h"
+#include "cuda/requirements.h"
 
 namespace cae::cuda {
 namespace {
 
 constexpr int kMostDevices = 64;
 
-std::string version_text(int version) {
-  return concat(version / 1000, ".", version % 1000 / 10);
-}
-
-// Why there is no device, and what to do.
-[[noreturn]] void fail_without_device(cudaError_t code) {
-  int driver = 0;
-  cudaDriverGetVersion(&driver);
-  if (driver == 0)
-    fail("device", "no NVIDIA driver was found; install one (nvidia-smi must work), or use --device cpu");
-  if (code == cudaErrorInsufficientDriver)
-    fail("device", "the NVIDIA driver is too old: it supports CUDA ", version_text(driver),
-         ", this build needs ", version_text(CUDART_VERSION), "; update the driver, or use --device cpu");
-  if (code == cudaErrorNoDevice || code == cudaSuccess)
-    fail("device",
-         "no CUDA device was found; check nvidia-smi and CUDA_VISIBLE_DEVICES, or use --device cpu");
-  fail("device", "CUDA does not start: ", cudaGetErrorString(code),
-       "; check nvidia-smi, or use --device cpu");
-}
-
 int count_devices() {
   int count = 0;
   const cudaError_t code = cudaGetDeviceCount(&count);
   cudaGetLastError();
-  if (code != cudaSuccess || count == 0) fail_without_device(code);
-  return count;
+  if (code != cudaSuccess) require_driver(driver_version(), CUDART_VERSION);
+  if (code == cudaSuccess || code == cudaErrorNoDevice) {
+    require_device(0, code == cudaSuccess ? count : 0);
+    return count;
+  }
+  fail("device", "CUDA does not start: ", cudaGetErrorString(code),
+       "; check nvidia-smi, or use --device cpu");
 }
 
 void* acquire(Context& context, size_t bytes) {
@@ -96,16 +82,11 @@ void take_fault(Context& context) {
 }  // namespace
 
 Context::Context(int device) : index(device) {
-  const int count = count_devices();
-  check(device < count, "device", "cuda:", device, " is not there: ", count,
-        count == 1 ? " device was found, cuda:0" : concat(" devices were found, cuda:0 to cuda:", count - 1));
+  require_device(device, count_devices());
   check_cuda(cudaSetDevice(device), "device");
   check_cuda(cudaGetDeviceProperties(&properties, device), "device");
   // Kernels are there for the device if the driver can load one of them.
-  check(has_kernels(), "device", properties.name, " has compute capability ", properties.major, ".",
-        properties.minor,
-        ", for which this build has no kernels; build with -DCAE_CUDA_ARCH=", properties.major,
-        properties.minor);
+  require_kernels(has_kernels(), properties.name, properties.major, properties.minor, CAE_CUDA_ARCH);
   check_cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "device");
   check_cuda(cudaStreamCreateWithFlags(&copies, cudaStreamNonBlocking), "device");
   check_cuda(cudaEventCreateWithFlags(&fence, cudaEventDisableTiming), "device");
@@ -162,6 +143,12 @@ void check_cuda(cudaError_t code, const char* op) {
 
 std::string backend() {
   return "CUDA " + version_text(CUDART_VERSION);
+}
+
+int driver_version() {
+  int version = 0;
+  cudaDriverGetVersion(&version);
+  return version;
 }
 
 std::vector<DeviceInfo> devices() {

@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "cuda/context.h"
 #include "emulator/block.h"
+#include "emulator/machine.h"
 #include "emulator/queue.h"
 
 #ifdef __SANITIZE_ADDRESS__
@@ -37,6 +38,7 @@ void allow(void*, size_t) {}
 #endif
 
 Fault fault;
+std::atomic<size_t> held{0};  // bytes of the device in segments
 
 std::atomic<uint64_t> acquisitions{0};
 
@@ -47,11 +49,20 @@ std::string backend() {
 }
 
 std::vector<DeviceInfo> devices() {
-  return {{.name = "emulated on the CPU", .major = 0, .minor = 0, .memory = size_t{1} << 40}};
+  emulator::require_machine(0);
+  return {{.name = "emulated on the CPU", .major = 0, .minor = 0, .memory = emulator::memory_bytes()}};
+}
+
+int driver_version() {
+  return emulator::driver_version();
 }
 
 void select(int index) {
-  check(index == 0, "device", "cuda:", index, " is not there: the emulator has cuda:0 alone");
+  static bool opened = false;
+  if (opened && index == 0) return;
+  emulator::require_machine(index);
+  opened = index == 0;
+  check(opened, "device", "cuda:", index, " does not compute: the emulator's cuda:0 alone does");
 }
 
 CachingAllocator& allocator(int index) {

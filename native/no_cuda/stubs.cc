@@ -24,6 +24,9 @@ constexpr auto kNone = "this build has no CUDA backend; use --device cpu, or a b
 std::string backend() {
   return {};
 }
+int driver_version() {
+  return 0;
+}
 std::vector<DeviceInfo> devices() {
   fail("device", kNone);
 }
