@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Fetches cuBLAS, cuDNN (with NVRTC, by which it compiles some of its kernels) and NCCL with their headers from their
-# Python wheels (2 GB), for systems whose CUDA toolkit comes without them, or that have no toolkit. Then: CAE_CUDA_LIBS=DIR, for the build and for every run.
+# Python wheels (2 GB), for systems whose CUDA toolkit comes without them, or that have no toolkit. Then:
+# CAE_CUDA_LIBS=DIR, for the build and for every run.
 # usage: scripts/fetch-cuda-libs.sh DIR [12|13]     the CUDA toolkit's major version; default: nvcc's
 set -euo pipefail
 
