@@ -1,6 +1,6 @@
 import { availableParallelism, totalmem } from 'node:os';
 import type { Command } from 'commander';
-import { UserError } from '../errors.js';
+import { machineError, UserError } from '../errors.js';
 import type { NativeAddon } from '../native/bindings.js';
 import { findDriver } from '../native/cuda-driver.js';
 import { type AddonAttempt, nothingLoads, tryAddons } from '../native/find-addon.js';
@@ -48,7 +48,7 @@ function cudaDevices(addon: NativeAddon): void {
       line(`cuda:${i}`, `${name}, compute capability ${capability}, ${(memory / 2 ** 30).toFixed(1)} GiB`);
     }
   } catch (error) {
-    line('', (error as Error).message);
+    line('', machineError(error) ?? (error as Error).message);
   }
 }
 

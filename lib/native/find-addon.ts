@@ -48,7 +48,7 @@ function tryAddon(candidate: AddonCandidate): AddonAttempt {
 function remedy(reason: string, { variant }: AddonCandidate): string {
   if (reason.includes('GLIBC'))
     return 'npm run build, in a checkout on this machine: its system is older than the binary';
-  if (variant !== undefined) return `npm uninstall, then ${installCommand(variant)}`;
+  if (variant !== undefined) return `${installCommand(variant)} --force`;
   if (reason.includes('libdnnl')) return 'sudo apt-get install libdnnl2';
   if (reason.includes('libjpeg')) return 'sudo apt-get install libjpeg62-turbo';
   return 'npm run build:native';
