@@ -150,13 +150,16 @@ std::unique_ptr<CachingAllocator> make_memory(Queue queue) {
       CachingAllocator::Source{
           .acquire = [](size_t bytes) -> void* {
             ++cuda::acquisitions;
+            if (cuda::held + bytes > memory_bytes()) return nullptr;
             void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
             if (p == MAP_FAILED) return nullptr;
+            cuda::held += bytes;
             cuda::forbid(p, bytes);
             return p;
           },
           .give_back =
               [](void* p, size_t bytes) {
+                cuda::held -= bytes;
                 cuda::allow(p, bytes);
                 munmap(p, bytes);
               },
