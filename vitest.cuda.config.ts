@@ -8,9 +8,9 @@ export default defineConfig({
       // Without the finite differences through attention, the plain convolutions and the statistics of draws: minutes on an emulated device,
       // and test/cuda holds the same kernels against the CPU's.
       'test/native/{ops,classify-ops,augment}.test.ts',
-      'test/tensor/{gradients,memory,parameter}.test.ts',
+      'test/tensor/{checkpoint,gradients,memory,parameter}.test.ts',
       'test/nn/*.test.ts',
-      'test/optim/{adamw,momentum}.test.ts',
+      'test/optim/{adamw,gradient-scaler,momentum}.test.ts',
       'test/parity/*.test.ts',
     ],
     globalSetup: ['test/build-cli.ts'],

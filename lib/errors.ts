@@ -22,3 +22,13 @@ export class UserError extends Error {
     super(oneLine(message), options);
   }
 }
+
+/**
+ * What the native core says of the machine rather than of what was computed: a device, a library or the memory that
+ * is not there. Mended on the machine, not in our code.
+ * @returns the one line, without the core's mark; null for any other error
+ */
+export function machineError(error: unknown): string | null {
+  const [, line] = (error instanceof Error && /^\[(?:device|allocate)\] (.*)/.exec(error.message)) || [];
+  return line === undefined ? null : oneLine(line);
+}

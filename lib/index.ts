@@ -39,9 +39,10 @@ export type { Pass } from './nn/block.js';
 export { Module } from './nn/module.js';
 export { AdamW, type AdamwOptions, type AdamwStep } from './optim/adamw.js';
 export { WeightAverage } from './optim/ema.js';
+export { GradientScaler, type GradientScalerOptions } from './optim/gradient-scaler.js';
 export { Lars, type LarsOptions } from './optim/lars.js';
 export { type LayerDecayOptions, layerDecayGroups, skippedDecay } from './optim/layer-decay.js';
-export type { Optimizer, OptimizerStep } from './optim/optimizer.js';
+export type { Optimizer, OptimizerStep, StepRates, UpdateOptions } from './optim/optimizer.js';
 export { type ParameterGroup, parameterGroups } from './optim/parameter-groups.js';
 export {
   type CosineSchedule,

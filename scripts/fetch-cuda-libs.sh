@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Fetches cuBLAS, cuDNN and NCCL with their headers from their Python wheels (1.8 GB), for systems whose CUDA toolkit
-# comes without them. Then: CAE_CUDA_LIBS=DIR, for the build and for every run.
+# Fetches cuBLAS, cuDNN (with NVRTC, by which it compiles some of its kernels) and NCCL with their headers from their
+# Python wheels (2 GB), for systems whose CUDA toolkit comes without them, or that have no toolkit. Then:
+# CAE_CUDA_LIBS=DIR, for the build and for every run.
 # usage: scripts/fetch-cuda-libs.sh DIR [12|13]     the CUDA toolkit's major version; default: nvcc's
 set -euo pipefail
 
@@ -13,8 +14,8 @@ fail() {
 folder="$1"
 major="${2:-$(nvcc --version 2>/dev/null | sed -n 's/.*release \([0-9]*\)\..*/\1/p')}"
 case "$major" in
-  12) packages=(nvidia-cublas-cu12 nvidia-cudnn-cu12 nvidia-nccl-cu12) ;;
-  13) packages=(nvidia-cublas nvidia-cudnn-cu13 nvidia-nccl-cu13) ;;
+  12) packages=(nvidia-cublas-cu12 nvidia-cudnn-cu12 nvidia-cuda-nvrtc-cu12 nvidia-nccl-cu12) ;;
+  13) packages=(nvidia-cublas nvidia-cudnn-cu13 nvidia-cuda-nvrtc nvidia-nccl-cu13) ;;
   '') fail 'nvcc was not found; name the major version of CUDA: scripts/fetch-cuda-libs.sh DIR 13' ;;
   *) fail "CUDA $major is not supported; give 12 or 13" ;;
 esac

@@ -16,6 +16,7 @@ import {
   usageError,
   useDevice,
 } from './flags.js';
+import { checkPrecision, dtypeOf, lossScalerOf, precisionFlag } from './precision.js';
 
 const flags = {
   task: choiceFlag(
@@ -26,7 +27,7 @@ const flags = {
   model: textFlag('base', 'tiny, small, base, large, or a full model name', 'name'),
   batch: intFlag(8, 'pictures a step', { min: 1 }),
   device: deviceFlag(),
-  precision: choiceFlag(['fp32', 'bf16'], 'fp32', 'numbers to compute with'),
+  precision: precisionFlag(),
   steps: intFlag(3, 'steps that are timed; one more warms up', { min: 1 }),
   tokenizer: choiceFlag<BenchTokenizer, 'none'>(benchTokenizers, 'none', 'tokenizer that makes the targets'),
   threads: intFlag(undefined, 'threads that compute; default: all cores', { min: 1, max: 1024 }),
@@ -52,12 +53,14 @@ export function register(command: Command): void {
       );
     }
     const device = useDevice(values.device);
+    checkPrecision(values.precision);
     if (values.threads !== undefined) native.setThreads(values.threads);
     const { ops, ...numbers } = await runBench({
       config,
       batch: values.batch,
       steps: values.steps,
-      dtype: values.precision === 'bf16' ? 'bf16' : 'f32',
+      dtype: dtypeOf(values),
+      scaler: lossScalerOf(values.precision),
       tokenizer: values.tokenizer,
       maskedPatches: values.num_mask_patches,
     });
@@ -79,8 +82,8 @@ async function benchClassifier(
   const device = useDevice(values.device);
   if (values.threads !== undefined) native.setThreads(values.threads);
   const run = task === 'finetune' ? runFinetuneBench : runFeaturesBench;
-  const dtype = precision === 'bf16' ? 'bf16' : 'f32';
-  const numbers = await run({ config, batch, steps, dtype });
+  checkPrecision(precision);
+  const numbers = await run({ config, batch, steps, dtype: dtypeOf(values) });
   process.stdout.write(
     `${JSON.stringify({ task, model: name, batch, device, precision, steps, ...numbers })}\n`,
   );

@@ -13,7 +13,6 @@ import { Progress } from '../logging/progress.js';
 import { AttentiveProbe } from '../models/attentive-probe.js';
 import { LinearProbe } from '../models/linear-probe.js';
 import type { ClassifierTask, PixelNormalization } from '../models/saved-classifier.js';
-import type { Dtype } from '../tensor/tensor.js';
 import { batchesFrom } from '../training/batches.js';
 import {
   type CachedFeatures,
@@ -29,6 +28,7 @@ import { halfNormalization, imagenetNormalization, type Normalization } from '..
 import type { TrainableClassifier } from './classifier-model.js';
 import { type ClassifyFlags, policyOf } from './classify-checks.js';
 import { required } from './flags.js';
+import { dtypeOf } from './precision.js';
 
 /** A data set as a classifier trains and is measured on it. */
 export interface DataSource<B extends LabelledBatch> extends Disposable {
@@ -53,11 +53,6 @@ export interface PictureOptions {
 /** The mean and deviation of a name. */
 export function pixelNormalization(name: PixelNormalization): Normalization {
   return name === 'imagenet' ? imagenetNormalization : halfNormalization;
-}
-
-/** dtype of GEMMs and attention. */
-export function dtypeOf({ precision }: { readonly precision: 'fp32' | 'bf16' }): Dtype {
-  return precision === 'bf16' ? 'bf16' : 'f32';
 }
 
 /** Both halves of the data set that the flags name. */

@@ -1,4 +1,5 @@
 import { choiceFlag, deviceFlag, intFlag, numberFlag, numbersFlag, switchFlag, textFlag } from './flags.js';
+import { precisionFlag } from './precision.js';
 
 /** What every command that looks at labelled pictures takes: which encoder, and how it computes. */
 export const encoderFlags = {
@@ -29,7 +30,7 @@ export const encoderFlags = {
     },
   ),
   seed: intFlag(0, 'every random draw is a function of it', { min: 0, max: 2 ** 32 - 1 }),
-  precision: choiceFlag(['fp32', 'bf16'], 'fp32', 'numbers to compute with'),
+  precision: precisionFlag(),
   device: deviceFlag(),
   threads: intFlag(undefined, 'threads that compute; default: all cores', { min: 1, max: 1024 }),
   num_workers: intFlag(10, 'most threads that decode pictures', { min: 1, max: 1024 }),
@@ -180,6 +181,10 @@ export function engineFlags(defaults: {
     mixup_prob: numberFlag(1, 'probability of mixup or cutmix', { min: 0, max: 1 }),
     mixup_switch_prob: numberFlag(0.5, 'probability of cutmix where both are on', { min: 0, max: 1 }),
     mixup_mode: choiceFlag(['batch', 'pair', 'elem'], 'batch', 'what shares a draw of mixup'),
+    activation_checkpointing: switchFlag(
+      'keep only the inputs of blocks, and run them again in backward: less memory, more time',
+    ),
+    no_cuda_graph: switchFlag('on cuda: queue each kernel of each step, rather than replay a recorded step'),
     init_scale: numberFlag(0.001, "factor on the head's initial weights", { min: 0 }),
     model_prefix: textFlag('', "prefix of the checkpoint's names", 'prefix'),
     cache_features: switchFlag('probes: encode each picture once, without random crops, then train on that'),

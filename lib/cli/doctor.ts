@@ -1,8 +1,9 @@
 import { availableParallelism, totalmem } from 'node:os';
 import type { Command } from 'commander';
-import { UserError } from '../errors.js';
+import { machineError, UserError } from '../errors.js';
 import type { NativeAddon } from '../native/bindings.js';
-import { addonPaths, loadAddon, tryAddons } from '../native/find-addon.js';
+import { findDriver } from '../native/cuda-driver.js';
+import { type AddonAttempt, nothingLoads, tryAddons } from '../native/find-addon.js';
 
 /** One line of the report. */
 function line(name: string, text: string): void {
@@ -17,14 +18,11 @@ function doctor(): void {
   line('node', `${process.version} (${process.platform} ${process.arch})`);
   line('memory', `${(totalmem() / 2 ** 30).toFixed(1)} GiB`);
   line('cores', `${availableParallelism()}`);
-  const tried = tryAddons();
-  for (const path of addonPaths()) {
-    const candidate = tried.find((one) => one.path === path);
-    if (candidate === undefined) line('addon', `${path}: not tried, an earlier one loads`);
-    else if (!candidate.found) line('addon', `${path}: not there`);
-    else line('addon', `${path}: ${candidate.error ?? 'loads'}`);
-  }
-  const addon = tried.at(-1)?.addon ?? loadAddon();
+  line('driver', findDriver() ?? 'no NVIDIA driver was found (libcuda.so.1)');
+  const attempts = tryAddons();
+  for (const attempt of attempts) line('addon', outcome(attempt));
+  const addon = attempts.find((attempt) => attempt.addon !== undefined)?.addon;
+  if (addon === undefined) throw new UserError(`the native addon ${nothingLoads(attempts)}`);
   const { oneDnn, cpuArch, cuda, avx2, avx512, avx512Bf16, threads } = addon.buildInfo();
   line('oneDNN', oneDnn);
   line('cpu', `${cpuArch}; avx2 ${yes(avx2)}, avx512 ${yes(avx512)}, avx512_bf16 ${yes(avx512Bf16)}`);
@@ -37,6 +35,12 @@ function doctor(): void {
   line('result', 'ready');
 }
 
+/** What came of a place where an addon may be. */
+function outcome({ candidate: { name }, addon, reason, fix }: AddonAttempt): string {
+  if (addon !== undefined) return `${name} is used`;
+  return reason === undefined ? `${name} was not tried: an earlier one loads` : `${name} ${reason}; ${fix}`;
+}
+
 /** The devices of the CUDA backend, or why there are none. */
 function cudaDevices(addon: NativeAddon): void {
   try {
@@ -44,7 +48,7 @@ function cudaDevices(addon: NativeAddon): void {
       line(`cuda:${i}`, `${name}, compute capability ${capability}, ${(memory / 2 ** 30).toFixed(1)} GiB`);
     }
   } catch (error) {
-    line('', (error as Error).message);
+    line('', machineError(error) ?? (error as Error).message);
   }
 }
 

@@ -10,7 +10,7 @@ import { ClassificationInput } from '../training/classification-input.js';
 import { pictureView } from '../training/classifier-views.js';
 import { scoreBatches } from '../training/classify.js';
 import { averageFileName, loadModel } from '../training/run-checkpoint.js';
-import { dtypeOf, pixelNormalization } from './classifier-data.js';
+import { pixelNormalization } from './classifier-data.js';
 import type { TrainableClassifier } from './classifier-model.js';
 import { dataFlags, encoderFlags, reportFlags } from './classify-flags.js';
 import {
@@ -31,6 +31,7 @@ import {
   type OpenCheckpoint,
   openCheckpoint,
 } from './open-checkpoint.js';
+import { checkPrecision, dtypeOf } from './precision.js';
 import { report } from './score-report.js';
 
 const { random: _random, ...sizes } = encoderFlags;
@@ -71,6 +72,7 @@ async function evaluate(dataPath: string, values: EvalFlags): Promise<void> {
   const model = openClassifier(values, checkpoint, path);
   checkClasses(images, saved, model.classes, path);
   if (note !== null) process.stderr.write(`${note}\n`);
+  checkPrecision(values.precision);
   if (values.threads !== undefined) native.setThreads(values.threads);
   const inputSize = model.config.imageSize;
   const loader = createEvalLoader({

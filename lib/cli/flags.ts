@@ -1,9 +1,7 @@
 import { type Command, Option } from 'commander';
 import { UserError } from '../errors.js';
 import { chooseDevice, type DeviceChoice } from '../tensor/device.js';
-
-/** Exit status for a command line that cannot be understood. */
-export const usageExitCode = 2;
+import { usageExitCode } from './flag-spelling.js';
 
 /** One flag: how its text becomes a value, and the value without it. */
 export interface Flag<T> {
@@ -189,19 +187,6 @@ export function flagValues<F extends FlagTable>(
 ): FlagValues<F> {
   const values = Object.entries(table).map(([name, flag]) => [name, parsed[name] ?? flag.fallback]);
   return Object.fromEntries(values) as FlagValues<F>;
-}
-
-/**
- * Flags in the reference's spelling: `--data-path=x` becomes `--data_path=x`. Values, and all that follows a lone
- * `--`, stay as they are.
- */
-export function normalizeFlagSpelling(args: readonly string[]): string[] {
-  const end = args.indexOf('--');
-  return args.map((arg, i) => {
-    if ((end >= 0 && i >= end) || !/^--[a-z]/i.test(arg)) return arg;
-    const [name = '', ...value] = arg.split('=');
-    return [`--${name.slice(2).replaceAll('-', '_')}`, ...value].join('=');
-  });
 }
 
 /** @throws UserError where a flag without a default was not given */

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
-import { UserError } from '../errors.js';
-import { normalizeFlagSpelling, usageExitCode } from './flags.js';
+import { machineError, UserError } from '../errors.js';
+import { normalizeFlagSpelling, usageExitCode } from './flag-spelling.js';
 
 /** What a command's module exports: it adds its flags and its action. */
 interface CommandModule {
@@ -94,6 +94,8 @@ function report(error: unknown, verbose: boolean): number {
   } else if (error instanceof UserError) {
     status = error.exitCode;
     say(error.message);
+  } else if (machineError(error) !== null) {
+    say(machineError(error) as string);
   } else {
     say(`internal error: ${error instanceof Error ? error.message : String(error)}`);
   }

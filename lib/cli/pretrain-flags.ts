@@ -1,4 +1,5 @@
 import { choiceFlag, deviceFlag, intFlag, numberFlag, numbersFlag, switchFlag, textFlag } from './flags.js';
+import { precisionFlag } from './precision.js';
 
 const interpolations = ['bicubic', 'bilinear', 'lanczos', 'box', 'hamming'] as const;
 
@@ -85,7 +86,11 @@ export const pretrainFlags = {
   align_loss_weight: numberFlag(2, 'weight of the alignment loss', { min: 0 }),
   latent_alignment_loss_weight: numberFlag(0, 'caev2 only: weight of its loss', { min: 0 }),
   fix_init_weight: switchFlag('keep the depth-scaled initialisation'),
-  precision: choiceFlag(['fp32', 'bf16'], 'fp32', 'numbers to compute with'),
+  precision: precisionFlag(),
+  activation_checkpointing: switchFlag(
+    'keep only the inputs of blocks, and run them again in backward: less memory, more time',
+  ),
+  no_cuda_graph: switchFlag('on cuda: queue each kernel of each step, rather than replay a recorded step'),
   update_freq: intFlag(1, 'batches whose gradients make one step', { min: 1 }),
   save_every_steps: intFlag(undefined, 'steps between checkpoints within an epoch', { min: 1 }),
   keep_last: intFlag(undefined, 'checkpoints to keep; default: all', { min: 1 }),

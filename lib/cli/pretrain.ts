@@ -19,6 +19,7 @@ import {
   PretrainTask,
 } from '../training/pretrain.js';
 import { addFlags, flagValues, required, usageError, useDevice } from './flags.js';
+import { checkPrecision, dtypeOf, lossScalerOf } from './precision.js';
 import { checkSupported, configOfFlags, type PretrainFlags } from './pretrain-checks.js';
 import { pretrainFlags } from './pretrain-flags.js';
 
@@ -50,11 +51,9 @@ async function train(flags: PretrainFlags, config: CaeConfig, loader: PretrainLo
     );
   }
   const schedules = schedulesOf(flags, stepsPerEpoch);
-  const device = useDevice(flags.device);
+  useDevice(flags.device);
   if (flags.threads !== undefined) native.setThreads(flags.threads);
-  if (device === 'cpu' && flags.precision === 'bf16' && !native.buildInfo().avx512Bf16) {
-    process.stderr.write('this CPU has no AVX512-BF16: --precision bf16 is slower than fp32 here\n');
-  }
+  checkPrecision(flags.precision);
   const tokenizer = await openTokenizer(flags, config);
   const model = new Cae(config);
   model.initialize(flags.seed, flags.fix_init_weight);
@@ -70,11 +69,14 @@ async function train(flags: PretrainFlags, config: CaeConfig, loader: PretrainLo
     batches: (epoch, first) => batchesFrom(loader, epoch, first),
     batchSize: flags.batch_size,
     maskedPatches: loader.maskedPatches,
-    dtype: flags.precision === 'bf16' ? 'bf16' : 'f32',
+    dtype: dtypeOf(flags),
     seed: flags.seed,
     normalization: flags.imagenet_default_mean_and_std ? imagenetNormalization : halfNormalization,
     tokenizerNormalization: flags.discrete_vae_type === 'dall-e' ? dalleNormalization : halfNormalization,
     clip: flags.clip_grad,
+    scaler: lossScalerOf(flags.precision),
+    checkpoint: flags.activation_checkpointing,
+    graph: !flags.no_cuda_graph,
     ...schedules,
   });
   const { seed, batch_size: batchSize, update_freq: updateFreq, precision } = flags;
@@ -174,7 +176,7 @@ async function openTokenizer(flags: PretrainFlags, config: CaeConfig) {
   const type = flags.discrete_vae_type === 'dall-e' ? 'dall-e' : 'customized';
   const { loadTokenizer } = await import('../models/tokenizer.js');
   const tokenizer = await loadTokenizer(type, path);
-  tokenizer.encodeIn(flags.precision === 'bf16' ? 'bf16' : 'f32');
+  tokenizer.encodeIn(dtypeOf(flags));
   if (tokenizer.vocabulary !== config.decoderNumClasses) {
     throw usageError(
       `${path} has ${tokenizer.vocabulary} tokens and --decoder_num_classes is ${config.decoderNumClasses}; give ${tokenizer.vocabulary}`,

@@ -12,7 +12,6 @@ import type { Scores } from '../training/scores.js';
 import {
   cachedSource,
   type DataSource,
-  dtypeOf,
   mixupOf,
   openData,
   type PictureOptions,
@@ -27,6 +26,7 @@ import {
 import { type ClassifyFlags, checkClassifyFlags } from './classify-checks.js';
 import { pickDevice, required, usageError } from './flags.js';
 import { normalizationOf, openCheckpoint } from './open-checkpoint.js';
+import { checkPrecision, dtypeOf, lossScalerOf } from './precision.js';
 import { parametersOf } from './pretrain.js';
 import { report } from './score-report.js';
 
@@ -48,10 +48,8 @@ export async function trainClassifier(task: ClassifierTask, flags: ClassifyFlags
     normalization: normalizationOf({ normalization: flags.normalization ?? told }, saved, fallback),
     cropPct: flags.crop_pct ?? defaultCropPct(config.imageSize),
   };
-  const { device, note } = pickDevice(flags.device);
-  if (device === 'cpu' && flags.precision === 'bf16' && !native.buildInfo().avx512Bf16) {
-    process.stderr.write('this CPU has no AVX512-BF16: --precision bf16 is slower than fp32 here\n');
-  }
+  const { note } = pickDevice(flags.device);
+  checkPrecision(flags.precision);
   const { model, notes } = loadedClassifier(task, config, flags, checkpoint);
   if (note !== null) notes.unshift(note);
   const say = (): void => void process.stderr.write(`${notes.join('\n')}\n`);
@@ -140,6 +138,9 @@ async function train<B extends LabelledBatch>(
     ...schedules,
     leastScale,
     clip: flags.clip_grad,
+    scaler: lossScalerOf(flags.precision),
+    checkpoint: flags.activation_checkpointing,
+    graph: !flags.no_cuda_graph,
     average: flags.model_ema ? new WeightAverage(model, flags.model_ema_decay) : undefined,
   });
   const { seed, batch_size: batchSize, update_freq: updateFreq, precision, mixup, cutmix } = flags;

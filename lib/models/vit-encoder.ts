@@ -26,6 +26,8 @@ export abstract class VitEncoder extends Module {
   readonly norm: LayerNorm | null;
   /** [1, 1+N, C]; zeros where the model has no positions */
   readonly #positions: Tensor;
+  /** i32 [B, N], all patches of every picture, by B */
+  readonly #ids = new Map<number, Tensor>();
 
   /**
    * @param withNorm whether a LayerNorm over all tokens ends it
@@ -86,17 +88,25 @@ export abstract class VitEncoder extends Module {
   }
 
   #embed(images: Tensor, batch: number, pass: Pass): Tensor {
-    const patches = gridSize(this.config) ** 2;
-    const ids = Tensor.from(
-      Int32Array.from({ length: batch * patches }, (_, i) => i % patches),
-      [batch, patches],
-    );
+    const ids = this.#allPatches(batch);
     const embedded = this.patchEmbed.forward(images, ids, pass.dtype);
     return embedTokens(embedded, this.clsToken, this.#positions, ids);
   }
 
+  #allPatches(batch: number): Tensor {
+    const known = this.#ids.get(batch);
+    if (known !== undefined) return known;
+    const patches = gridSize(this.config) ** 2;
+    const values = Int32Array.from({ length: batch * patches }, (_, i) => i % patches);
+    const ids = keep(Tensor.from(values, [batch, patches], this.clsToken.device));
+    this.#ids.set(batch, ids);
+    return ids;
+  }
+
   override dispose(): void {
     super.dispose();
+    for (const ids of this.#ids.values()) ids.release();
+    this.#ids.clear();
     if (!this.#positions.released) this.#positions.release();
   }
 }

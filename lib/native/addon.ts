@@ -1,4 +1,9 @@
 import { loadAddon } from './find-addon.js';
 
+const loaded = loadAddon();
+
 /** The native core. Loading it fails with one line that says what is wrong and what to run. */
-export const native = loadAddon();
+export const native = loaded.addon;
+
+/** What was tried for it. */
+export const addonAttempts = loaded.attempts;

@@ -2,6 +2,10 @@
 export interface Handle {
   readonly nativeTensor: unique symbol;
 }
+/** Work of a device, recorded to be queued again: opaque here. Its memory lives until `releaseRecorded`. */
+export interface RecordedWork {
+  readonly nativeRecordedWork: unique symbol;
+}
 export type Optional<T> = T | null;
 export type Dtype = 'f32' | 'bf16' | 'f16' | 'f64' | 'i32' | 'u8';
 export type Device = string;
@@ -20,6 +24,10 @@ export interface StreamStatistics {
   tasks: number;
   busySeconds: number;
   idleSeconds: number;
+  /** times the host stood still for the device, or asked the system for memory: none in a steady step */
+  waits: number;
+  /** copies to the device that were made beside its other work */
+  copies: number;
 }
 
 /** What one op's work took since the start of the process, on the CPU. */
@@ -57,6 +65,8 @@ export interface NativeAddon {
   fromBytes(bytes: ArrayBufferView, shape: readonly number[], dtype: Dtype, device: Device): Handle;
   read(tensors: Handle[]): Promise<ArrayBuffer[]>;
   readSync(tensor: Handle): ArrayBuffer;
+  write(tensor: Handle, bytes: ArrayBufferView): void;
+  writeBeside(device: Device, tensors: Handle[], bytes: ArrayBufferView[]): void;
   release(tensor: Handle): void;
   reshape(tensor: Handle, shape: readonly number[]): Handle;
   rows(tensor: Handle, start: number, count: number): Handle;
@@ -72,6 +82,14 @@ export interface NativeAddon {
   memoryStatistics(device?: Device): MemoryStatistics;
   streamStatistics(device?: Device): StreamStatistics;
   opStatistics(): Record<string, OpStatistics>;
+  // recorded work: on a cuda device
+  startRecording(device: Device): void;
+  finishRecording(device: Device): RecordedWork;
+  abandonRecording(device: Device): void;
+  runRecorded(work: RecordedWork): void;
+  releaseRecorded(work: RecordedWork): void;
+  /** The CUDA version that the driver supports, as 1000·major + 10·minor; 0 without a driver, or without CUDA. */
+  cudaDriver(): number;
   /** Throws with the reason and the remedy where there is none. */
   cudaDevices(): CudaDevice[];
   /** Lets f32 products on CUDA round their inputs to TF32; off at the start. */
@@ -188,15 +206,7 @@ export interface NativeAddon {
     dgamma: Optional<Handle>,
     accumulate: boolean,
   ): Handle;
-  dropPath(
-    batch: number,
-    dtype: Dtype,
-    device: Device,
-    rate: number,
-    seed: number,
-    stream: number,
-    step: number,
-  ): Handle;
+  dropPath(batch: number, dtype: Dtype, rate: number, seed: number, stream: number, step: Handle): Handle;
   // tokens
   normalizeImages(
     pixels: Handle,
@@ -223,7 +233,7 @@ export interface NativeAddon {
   sliceTokens(x: Handle, start: number, count: number): Handle;
   sliceTokensBackward(dy: Handle, start: number, total: number): Handle;
   // loss
-  crossEntropy(logits: Handle, labels: Handle, inPlace: boolean): [Handle, Handle, Handle];
+  crossEntropy(logits: Handle, labels: Handle, inPlace: boolean, factor: number): [Handle, Handle, Handle];
   mse(x: Handle, target: Handle): Handle;
   mseBackward(dloss: Handle, x: Handle, target: Handle): Handle;
   smoothL1(x: Handle, target: Handle): [Handle, Handle];
@@ -280,22 +290,32 @@ export interface NativeAddon {
   gumbelSoftmaxBackward(dy: Handle, y: Handle, temperature: number): Handle;
   // optimizer
   globalNorm(gradients: Handle[]): Handle;
+  adamwFactors(
+    norm: Handle,
+    updates: Handle,
+    lossScale: Optional<Handle>,
+    beta1: number,
+    beta2: number,
+    clip: number,
+    gradientScale: number,
+  ): Handle;
   adamw(
     parameters: Handle[],
     gradients: Handle[],
     first: Handle[],
     second: Handle[],
     copies: Handle[],
-    rates: number[],
-    decays: number[],
-    norm: Handle,
+    scales: number[],
+    decayed: boolean[],
+    rates: Handle,
+    factors: Handle,
     beta1: number,
     beta2: number,
     eps: number,
-    step: number,
-    clip: number,
-    gradientScale: number,
   ): void;
+  // loss scale
+  lossScale(scale: number, goodSteps: number, skipped: number, device: Device): Handle;
+  updateLossScale(state: Handle, norm: Handle, growth: number, backoff: number, interval: number): void;
   // momentum
   sgd(
     parameters: Handle[],

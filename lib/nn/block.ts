@@ -1,3 +1,4 @@
+import { checkpoint } from '../tensor/ops/checkpoint.js';
 import { cast } from '../tensor/ops/pointwise.js';
 import { type DropPathDraw, dropPath, residual } from '../tensor/ops/residual.js';
 import type { Parameter } from '../tensor/parameter.js';
@@ -14,6 +15,8 @@ export interface Pass {
   dtype: Dtype;
   /** null: no stochastic depth */
   dropPath: DropPathDraw | null;
+  /** whether blocks keep only their inputs and run again on the way back; default false */
+  checkpoint?: boolean;
 }
 
 export interface BlockOptions {
@@ -61,6 +64,11 @@ export class Block extends Module {
    * @param sharedBias relative position bias of all blocks, f32 [heads, T, T]
    */
   forward(x: Tensor, pass: Pass, branch = 0, sharedBias: Tensor | null = null): Tensor {
+    const run = (): Tensor => this.#run(x, pass, branch, sharedBias);
+    return pass.checkpoint === true ? checkpoint([x, sharedBias], run) : run();
+  }
+
+  #run(x: Tensor, pass: Pass, branch: number, sharedBias: Tensor | null): Tensor {
     const { dropPath: rate, stream } = this.options;
     const keep = (half: number): Tensor | null =>
       dropPath(x.shape[0]!, rate, pass.dropPath, stream + half + branch);
@@ -72,6 +80,8 @@ export class Block extends Module {
     );
   }
 }
+
+type CrossInputs = [queries: Tensor, placedQueries: Tensor, keysValues: Tensor, placedKeysValues: Tensor];
 
 /**
  * The regressor's block (CAE section 3.2). With queries q and positions:
@@ -115,6 +125,12 @@ export class CrossBlock extends Module {
     placedKeysValues: Tensor,
     pass: Pass,
   ): Tensor {
+    const inputs: CrossInputs = [queries, placedQueries, keysValues, placedKeysValues];
+    const run = (): Tensor => this.#run(inputs, pass);
+    return pass.checkpoint === true ? checkpoint(inputs, run) : run();
+  }
+
+  #run([queries, placedQueries, keysValues, placedKeysValues]: CrossInputs, pass: Pass): Tensor {
     const { dropPath: rate, stream } = this.options;
     const keep = (half: number): Tensor | null =>
       dropPath(queries.shape[0]!, rate, pass.dropPath, stream + half);

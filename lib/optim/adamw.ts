@@ -1,7 +1,8 @@
 import { native } from '../native/addon.js';
+import { defaultDevice } from '../tensor/device.js';
 import { keep } from '../tensor/scope.js';
-import { type NumberArray, Tensor } from '../tensor/tensor.js';
-import type { Optimizer, OptimizerStep } from './optimizer.js';
+import { type Device, type NumberArray, Tensor } from '../tensor/tensor.js';
+import type { Optimizer, OptimizerStep, StepRates, UpdateOptions } from './optimizer.js';
 import type { ParameterGroup } from './parameter-groups.js';
 
 export interface AdamwOptions {
@@ -25,11 +26,14 @@ interface Slot {
  * copies in one pass over memory. Gradients that are not finite change nothing; the returned norm tells.
  */
 export class AdamW implements Optimizer {
-  /** steps taken; bias correction counts them */
-  step = 0;
   readonly #slots: Slot[];
   readonly #betas: [number, number];
   readonly #eps: number;
+  readonly #device: Device;
+  /** f64 [2]: learning rate and weight decay of the step */
+  readonly #rates: Tensor;
+  /** f64 [1]: updates made, which bias correction counts */
+  readonly #updates: Tensor;
 
   constructor(groups: readonly ParameterGroup[], options: AdamwOptions = {}) {
     this.#betas = options.betas ?? [0.9, 0.999];
@@ -39,6 +43,14 @@ export class AdamW implements Optimizer {
         keep(Tensor.zeros(group.parameter.shape, group.parameter.dtype, group.parameter.device));
       return { group, first: zeros(), second: zeros() };
     });
+    this.#device = groups[0]?.parameter.device ?? defaultDevice();
+    this.#rates = keep(Tensor.zeros([2], 'f64', this.#device));
+    this.#updates = keep(Tensor.zeros([1], 'f64', this.#device));
+  }
+
+  /** Updates made, those that were skipped left out. Waits for the device. */
+  get step(): number {
+    return this.#updates.item();
   }
 
   /**
@@ -46,12 +58,27 @@ export class AdamW implements Optimizer {
    * @returns the global norm before clipping, a scalar on the device (of the gradients times gradientScale = 1)
    * @throws Error if no parameter has a gradient
    */
-  update({ lr, weightDecay, clip = 0, gradientScale = 1 }: AdamwStep): Tensor {
+  update(step: AdamwStep): Tensor {
+    this.setRates(step);
+    return this.apply(step);
+  }
+
+  /** Puts the numbers of the next update in place. */
+  setRates({ lr, weightDecay }: StepRates): void {
+    native.write(this.#rates.handle, Float64Array.of(lr, weightDecay));
+  }
+
+  /** As update, with the rates that are in place: the same work in every step. */
+  apply({ clip = 0, gradientScale = 1, scaler }: UpdateOptions): Tensor {
     const active = this.#slots.filter(({ group }) => group.parameter.hasGrad);
     if (active.length === 0) throw new Error('adamw: no parameter has a gradient; call backward first');
     const gradients = active.map(({ group }) => group.parameter.grad!.handle);
     const norm = new Tensor(native.globalNorm(gradients));
-    this.step += 1;
+    const [beta1, beta2] = this.#betas;
+    const scale = scaler?.numbers?.handle ?? null;
+    const factors = new Tensor(
+      native.adamwFactors(norm.handle, this.#updates.handle, scale, beta1, beta2, clip, gradientScale),
+    );
     native.adamw(
       active.map(({ group }) => group.parameter.handle),
       gradients,
@@ -61,16 +88,16 @@ export class AdamW implements Optimizer {
       active.some(({ group }) => group.parameter.copy !== null)
         ? active.map(({ group }) => (group.parameter.copy ?? group.parameter).handle)
         : [],
-      active.map(({ group }) => lr * group.lrScale),
-      active.map(({ group }) => (group.decay ? weightDecay : 0)),
-      norm.handle,
-      this.#betas[0],
-      this.#betas[1],
+      active.map(({ group }) => group.lrScale),
+      active.map(({ group }) => group.decay),
+      this.#rates.handle,
+      factors.handle,
+      beta1,
+      beta2,
       this.#eps,
-      this.step,
-      clip,
-      gradientScale,
     );
+    factors.release();
+    scaler?.update(norm);
     for (const { group } of active) group.parameter.clearGrad();
     return norm;
   }
@@ -96,7 +123,7 @@ export class AdamW implements Optimizer {
       native.copyInto(source.handle, tensor.handle);
       source.release();
     }
-    this.step = step;
+    native.write(this.#updates.handle, Float64Array.of(step));
   }
 
   /** Gives the moments' memory back; the optimizer is not used again. */
@@ -105,5 +132,7 @@ export class AdamW implements Optimizer {
       first.release();
       second.release();
     }
+    this.#rates.release();
+    this.#updates.release();
   }
 }

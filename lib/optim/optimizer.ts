@@ -2,21 +2,31 @@ import { native } from '../native/addon.js';
 import type { Handle } from '../native/bindings.js';
 import { keep } from '../tensor/scope.js';
 import { type NumberArray, Tensor } from '../tensor/tensor.js';
+import type { GradientScaler } from './gradient-scaler.js';
 import type { ParameterGroup } from './parameter-groups.js';
 
-/** One step's numbers. */
-export interface OptimizerStep {
+/** What a schedule gives each step. */
+export interface StepRates {
   lr: number;
   weightDecay: number;
-  /** largest global L2 norm of the gradients; 0 or absent for no clipping */
-  clip?: number;
-  /** multiplies the gradients first: 1/updateFreq, or 1/loss scale */
-  gradientScale?: number;
 }
+
+/** What is the same in every step. */
+export interface UpdateOptions {
+  /** largest global L2 norm of the gradients; 0 or absent for no clipping */
+  clip?: number | undefined;
+  /** multiplies the gradients first */
+  gradientScale?: number | undefined;
+  /** divides the gradients by its scale first, and is told how the step went */
+  scaler?: GradientScaler | undefined;
+}
+
+/** One step's numbers. */
+export interface OptimizerStep extends StepRates, UpdateOptions {}
 
 /** What trains parameters: all their tensors at once, in one pass over memory. */
 export interface Optimizer {
-  /** steps taken */
+  /** steps taken; asking may wait for the device */
   readonly step: number;
   /**
    * Updates every parameter that has a gradient, and forgets the gradients. Gradients that are not finite change
@@ -55,6 +65,10 @@ export interface MomentumLists {
   decays: number[];
 }
 
+function times(tensor: Tensor, factor: Tensor): Tensor {
+  return new Tensor(native.scaleBy(tensor.handle, factor.handle));
+}
+
 /** An optimizer whose state is one momentum a parameter. */
 export abstract class MomentumOptimizer implements Optimizer {
   step = 0;
@@ -70,12 +84,17 @@ export abstract class MomentumOptimizer implements Optimizer {
   /** Runs the fused kernel. */
   protected abstract run(lists: MomentumLists, norm: Handle, clip: number, gradientScale: number): void;
 
-  update({ lr, weightDecay, clip = 0, gradientScale = 1 }: OptimizerStep): Tensor {
+  update({ lr, weightDecay, clip = 0, gradientScale = 1, scaler }: OptimizerStep): Tensor {
     const active = this.#slots.filter(({ group }) => group.parameter.hasGrad);
     if (active.length === 0) throw new Error('optimizer: no parameter has a gradient; call backward first');
     const groups = active.map(({ group }) => group);
-    const gradients = groups.map(({ parameter }) => parameter.grad!.handle);
-    const norm = new Tensor(native.globalNorm(gradients));
+    const scaled = groups.map(({ parameter }) => parameter.grad!);
+    const norm = new Tensor(native.globalNorm(scaled.map(({ handle }) => handle)));
+    // The kernels know no loss scale: it is taken off before.
+    const inverse = scaler?.inverse(norm.dtype) ?? null;
+    const unscaled = inverse === null ? scaled : [norm, ...scaled].map((tensor) => times(tensor, inverse));
+    const trueNorm = inverse === null ? norm : unscaled.shift()!;
+    const gradients = unscaled.map(({ handle }) => handle);
     const copied = groups.some(({ parameter }) => parameter.copy !== null);
     const lists = {
       groups,
@@ -88,7 +107,9 @@ export abstract class MomentumOptimizer implements Optimizer {
       decays: groups.map(({ decay }) => (decay ? weightDecay : 0)),
     };
     this.step += 1;
-    this.run(lists, norm.handle, clip, gradientScale);
+    this.run(lists, trueNorm.handle, clip, gradientScale);
+    if (inverse !== null) for (const tensor of [inverse, trueNorm, ...unscaled]) tensor.release();
+    scaler?.update(norm);
     for (const { parameter } of groups) parameter.clearGrad();
     return norm;
   }

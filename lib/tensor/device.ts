@@ -1,6 +1,7 @@
-import { UserError } from '../errors.js';
-import { native } from '../native/addon.js';
+import { machineError, UserError } from '../errors.js';
+import { addonAttempts, native } from '../native/addon.js';
 import type { Device } from '../native/bindings.js';
+import { howToGetCuda, whyWithoutCuda } from '../native/find-addon.js';
 
 let current: Device = 'cpu';
 
@@ -22,12 +23,14 @@ export function setDefaultDevice(device: Device): void {
 /** Why a device cannot be used, in one line; null if it can. */
 export function whyNot(device: Device): string | null {
   if (device === 'cpu') return null;
+  if (native.buildInfo().cuda === null && /^cuda(:\d+)?$/.test(device)) {
+    return whyWithoutCuda(addonAttempts) ?? howToGetCuda(addonAttempts);
+  }
   try {
     native.synchronize(device);
     return null;
   } catch (error) {
-    // The core names what failed in brackets; here it is the device, as who reads it knows.
-    return (error as Error).message.replace(/^\[device\] /, '');
+    return machineError(error) ?? (error as Error).message;
   }
 }
 
@@ -47,8 +50,9 @@ export function chooseDevice(named?: string): DeviceChoice {
     setDefaultDevice(named);
     return { device: named, note: named === 'cpu' ? null : `device: ${named}${nameOf(named)}` };
   }
-  if (native.buildInfo().cuda === null) return { device: 'cpu', note: null };
-  const reason = whyNot('cuda');
+  const withCuda = native.buildInfo().cuda !== null;
+  const reason = withCuda ? whyNot('cuda') : whyWithoutCuda(addonAttempts);
+  if (!withCuda && reason === null) return { device: 'cpu', note: null };
   if (reason !== null) return { device: 'cpu', note: `device: cpu, since cuda does not work: ${reason}` };
   setDefaultDevice('cuda');
   return { device: 'cuda', note: `device: cuda${nameOf('cuda')}` };

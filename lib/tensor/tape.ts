@@ -27,15 +27,16 @@ export class Tape {
   }
 
   /**
-   * Back-propagates from a scalar loss; gradients arrive in the parameters, and in the result for `wanted`. Where an
+   * Back-propagates from a scalar loss (or, with a gradient for seed, from any tensor); gradients arrive in the parameters, and in the result for `wanted`. Where an
    * op's backward throws, nothing is left behind but what the parameters have got; `dispose` lets the rest go.
-   * @param seed gradient of the loss: 1, or the loss scale
+   * @param seed gradient of the loss: 1, or a tensor of its size on the device, as the loss scale is
    * @param wanted tensors that are no parameters whose gradients the caller wants, and then owns
    */
-  backward(loss: Tensor, seed = 1, wanted: readonly Tensor[] = []): (Tensor | null)[] {
+  backward(loss: Tensor, seed: number | Tensor = 1, wanted: readonly Tensor[] = []): (Tensor | null)[] {
     const grads = new Map<Tensor, Tensor>();
     const start = keep(Tensor.empty(loss.shape, loss.dtype, loss.device));
-    native.fill(start.handle, seed);
+    if (typeof seed === 'number') native.fill(start.handle, seed);
+    else native.copyInto(seed.handle, start.handle);
     grads.set(loss, start);
     try {
       for (let node = this.#nodes.pop(); node !== undefined; node = this.#nodes.pop()) {

@@ -1,7 +1,10 @@
 import { Cae } from '../models/cae.js';
 import type { CaeConfig } from '../models/cae-config.js';
+import { native } from '../native/addon.js';
 import { AdamW } from '../optim/adamw.js';
+import type { GradientScaler } from '../optim/gradient-scaler.js';
 import { parameterGroups } from '../optim/parameter-groups.js';
+import { keep } from '../tensor/scope.js';
 import { type Dtype, Tensor } from '../tensor/tensor.js';
 import type { TargetTokenizer } from './pretrain.js';
 import { dalleNormalization, halfNormalization, type PretrainBatch, PretrainTask } from './pretrain.js';
@@ -16,6 +19,8 @@ export interface BenchOptions {
   /** Steps timed, after one that warms up. */
   readonly steps: number;
   readonly dtype: Dtype;
+  /** Loss scale of an f16 step. */
+  readonly scaler?: GradientScaler | undefined;
   readonly tokenizer: BenchTokenizer;
   readonly maskedPatches: number;
 }
@@ -24,7 +29,8 @@ export interface BenchOptions {
 function randomTokens(config: CaeConfig, batch: number): TargetTokenizer {
   const count = batch * (config.imageSize / config.patchSize) ** 2;
   const tokens = Int32Array.from({ length: count }, (_, i) => (i * 7919) % config.decoderNumClasses);
-  return { encode: () => Tensor.from(tokens, [count]) };
+  const kept = keep(Tensor.from(tokens, [count]));
+  return { encode: () => new Tensor(native.cast(kept.handle, 'i32')) };
 }
 
 async function openTokenizer({ tokenizer, config, batch, dtype }: BenchOptions): Promise<TargetTokenizer> {
@@ -83,6 +89,7 @@ export async function runBench(options: BenchOptions): Promise<BenchNumbers> {
     batchSize,
     maskedPatches,
     dtype,
+    scaler: options.scaler,
     seed: 0,
     normalization: halfNormalization,
     tokenizerNormalization: dalleNormalization,

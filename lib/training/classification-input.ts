@@ -4,7 +4,8 @@ import { dataStream } from '../data/random.js';
 import { type EraseMode, eraseBoxes, mixImages } from '../tensor/ops/augment.js';
 import { scope } from '../tensor/scope.js';
 import { Tensor } from '../tensor/tensor.js';
-import { ImageNormalizer, type Normalization } from './pretrain.js';
+import { InputRing } from './input-ring.js';
+import { ImageNormalizer, type Normalization, picturesShape } from './pretrain.js';
 
 export interface ClassificationInputOptions {
   readonly normalization: Normalization;
@@ -33,6 +34,7 @@ export interface TrainInput {
 export class ClassificationInput {
   readonly #options: ClassificationInputOptions;
   readonly #normalizer: ImageNormalizer;
+  readonly #ring = new InputRing<'pixels'>();
 
   constructor(options: ClassificationInputOptions) {
     this.#options = options;
@@ -43,8 +45,9 @@ export class ClassificationInput {
   train(batch: ClassificationBatch): TrainInput {
     const { mixup, classes, smoothing = 0 } = this.#options;
     const mix = mixup?.draw(batch.epoch, batch.batch, batch.size);
+    const pixels = { data: batch.images, shape: picturesShape(batch.images, batch.size) };
     return scope(() => {
-      const images = this.#normalizer.apply(batch.images, batch.size, false);
+      const images = this.#normalizer.normalize(this.#ring.put({ pixels }).pixels, false);
       this.#erase(images, batch);
       const targets = softTargets(batch.labels, classes, smoothing, mix);
       return {
@@ -61,6 +64,7 @@ export class ClassificationInput {
 
   dispose(): void {
     this.#normalizer.dispose();
+    this.#ring.dispose();
   }
 
   #erase(images: Tensor, { size, erasing, indices, epoch }: ClassificationBatch): void {

@@ -12,10 +12,11 @@ export function pictureView(
   input: ClassificationInput,
 ): ClassifierView<ClassificationBatch> {
   return {
-    train(batch, pass) {
+    inputs(batch) {
       const { images, targets } = input.train(batch);
-      return { logits: model.forward(images, pass, true), targets };
+      return { x: images, targets };
     },
+    train: (images, pass) => model.forward(images, pass, true),
     test: (batch, pass) => model.forward(input.eval(batch), pass, false),
   };
 }
@@ -27,10 +28,11 @@ export function pictureView(
 export function featureView(model: Probe, smoothing: number): ClassifierView<FeatureBatch> {
   const features = ({ data, shape, size }: FeatureBatch): Tensor => Tensor.from(data, [size, ...shape]);
   return {
-    train: (batch, pass) => ({
-      logits: model.head(features(batch), pass, true),
+    inputs: (batch) => ({
+      x: features(batch),
       targets: Tensor.from(softTargets(batch.labels, model.classes, smoothing), [batch.size, model.classes]),
     }),
+    train: (x, pass) => model.head(x, pass, true),
     test: (batch, pass) => model.head(features(batch), pass, false),
   };
 }

@@ -1,12 +1,16 @@
 import type { Pass } from '../nn/block.js';
 import type { Module, StateEntry } from '../nn/module.js';
+import { AdamW } from '../optim/adamw.js';
 import type { WeightAverage } from '../optim/ema.js';
+import type { GradientScaler } from '../optim/gradient-scaler.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import { labelRanks, softCrossEntropy } from '../tensor/ops/class-loss.js';
+import type { Parameter } from '../tensor/parameter.js';
 import { scope } from '../tensor/scope.js';
 import { withTape } from '../tensor/tape.js';
 import { type Dtype, type NumberArray, Tensor } from '../tensor/tensor.js';
 import { outputs } from './outputs.js';
+import { RecordedWork } from './recorded-work.js';
 import { loadOptimizer } from './run-checkpoint.js';
 import { Scores } from './scores.js';
 import type { StepPosition, TestNumbers, TrainingBatch, TrainingTask } from './training-task.js';
@@ -20,8 +24,10 @@ export interface LabelledBatch extends TrainingBatch {
 
 /** How a classifier sees the batches of a data set. */
 export interface ClassifierView<B extends LabelledBatch> {
-  /** @returns f32 logits [B, classes], and the distributions they are trained towards, f32 of the same shape */
-  train(batch: B, pass: Pass): { logits: Tensor; targets: Tensor };
+  /** @returns what training sees of a batch, and the distributions it trains towards, f32 [B, classes] */
+  inputs(batch: B): { x: Tensor; targets: Tensor };
+  /** @returns f32 logits [B, classes] of `inputs`' x. Kernels alone: see RecordedWork. */
+  train(x: Tensor, pass: Pass): Tensor;
   /** @returns f32 logits [B, classes] */
   test(batch: B, pass: Pass): Tensor;
 }
@@ -46,22 +52,46 @@ export interface ClassifyOptions<B extends LabelledBatch> {
   /** Least factor on the learning rate over the parameter groups; 1 without layer decay. */
   readonly leastScale: number;
   readonly clip?: number | undefined;
+  /** Whether blocks keep only their inputs for the way back: less memory, more time. Default false. */
+  readonly checkpoint?: boolean | undefined;
+  /** Whether steps on CUDA are recorded as graphs and replayed; default true. The CPU records nothing. */
+  readonly graph?: boolean | undefined;
+  /** Loss scale of an f16 run; absent: 1. */
+  readonly scaler?: GradientScaler | undefined;
   readonly average?: WeightAverage | undefined;
 }
+
+/** What a step reads on the device; `labels` where an accuracy is logged. */
+type ClassifyInputs = Record<'x' | 'targets' | 'draw', Tensor> & { labels?: Tensor };
 
 /** Training of a classifier: fine-tuning, and the probes over a frozen encoder (reference.md, section 4). */
 export class ClassifyTask<B extends LabelledBatch> implements TrainingTask<B> {
   readonly model: Module;
   readonly average: WeightAverage | undefined;
+  readonly scaler: GradientScaler | undefined;
   readonly evaluate?: (epoch: number, stopped: () => boolean) => Promise<TestNumbers | undefined>;
   readonly #options: ClassifyOptions<B>;
+  readonly #parameters: readonly Parameter[];
+  /** of each micro-batch of a step: the first one's gradients overwrite, the others' are added */
+  readonly #passes: RecordedWork<ClassifyInputs, Record<string, Tensor>>[] = [];
+  readonly #update:
+    | { optimizer: AdamW; work: RecordedWork<Record<never, Tensor>, { norm: Tensor }> }
+    | undefined;
   #scores: Scores | undefined;
 
   constructor(options: ClassifyOptions<B>) {
     this.model = options.model;
+    this.#parameters = [...options.model.namedParameters().values()];
     this.average = options.average;
+    this.scaler = options.scaler;
     this.#options = options;
-    const { testBatches } = options;
+    const { testBatches, optimizer, clip, scaler, average } = options;
+    // The other optimizers take their rates from the host.
+    if (optimizer instanceof AdamW) {
+      const step = (): Tensor => optimizer.apply({ clip, scaler });
+      const update = () => scope(() => ({ norm: averaged(step(), average) }));
+      this.#update = { optimizer, work: this.#recorded(update) };
+    }
     if (testBatches !== undefined) {
       this.evaluate = (_epoch, stopped) => this.#measure(testBatches, stopped);
     }
@@ -77,16 +107,38 @@ export class ClassifyTask<B extends LabelledBatch> implements TrainingTask<B> {
   }
 
   accumulate(batch: B, { globalStep, part, parts }: StepPosition): Record<string, Tensor> {
-    const { view, dtype, seed, mixed } = this.#options;
-    // Micro-batches of a step draw their own stochastic depth.
-    const pass = { dtype, dropPath: { seed, step: globalStep * parts + part } };
+    const { view, mixed } = this.#options;
+    this.#passes[part] ??= this.#recorded((inputs: ClassifyInputs) => this.#compute(inputs, parts));
+    const pass = this.#passes[part];
+    return scope(() => {
+      // Micro-batches of a step draw their own stochastic depth.
+      const draw = Tensor.from(Int32Array.of(globalStep * parts + part), [1]);
+      const inputs: ClassifyInputs = { ...view.inputs(batch), draw };
+      if (!mixed) inputs.labels = Tensor.from(batch.labels, [batch.size]);
+      return pass.run(inputs);
+    });
+  }
+
+  /** Whether the steps to come are replayed. */
+  get recorded(): boolean {
+    return this.#update?.work.recorded !== false && this.#passes.every((pass) => pass.recorded);
+  }
+
+  #recorded<I extends Record<string, Tensor>, O extends Record<string, Tensor>>(
+    body: (inputs: I) => O,
+  ): RecordedWork<I, O> {
+    return new RecordedWork(body, { enabled: this.#options.graph !== false, parameters: this.#parameters });
+  }
+
+  /** Forward and backward of what lies on the device, and nothing else: the same work for every batch. */
+  #compute({ x, targets, draw, labels }: ClassifyInputs, parts: number): Record<string, Tensor> {
+    const { view, dtype, seed, checkpoint = false } = this.#options;
     return scope(() =>
       withTape((tape) => {
-        const { logits, targets } = view.train(batch, pass);
+        const logits = view.train(x, { dtype, dropPath: { seed, step: draw }, checkpoint });
         const loss = softCrossEntropy(logits, targets);
-        tape.backward(loss, 1 / parts);
-        if (mixed) return { loss };
-        return { loss, class_acc: labelRanks(logits, Tensor.from(batch.labels, [batch.size])) };
+        tape.backward(loss, this.scaler?.seed(1 / parts) ?? 1 / parts);
+        return labels === undefined ? { loss } : { loss, class_acc: labelRanks(logits, labels) };
       }),
     );
   }
@@ -100,16 +152,14 @@ export class ClassifyTask<B extends LabelledBatch> implements TrainingTask<B> {
   }
 
   update(globalStep: number): Tensor {
-    const { optimizer, lr, weightDecay, clip, average } = this.#options;
-    const norm = scope(() =>
-      optimizer.update({
-        lr: lr[globalStep] as number,
-        weightDecay: weightDecay[globalStep] as number,
-        ...(clip === undefined ? {} : { clip }),
-      }),
-    );
-    average?.update();
-    return norm;
+    const { optimizer, clip, average, scaler } = this.#options;
+    const lr = this.#options.lr[globalStep] as number;
+    const weightDecay = this.#options.weightDecay[globalStep] as number;
+    if (this.#update === undefined) {
+      return scope(() => averaged(optimizer.update({ lr, weightDecay, clip, scaler }), average));
+    }
+    this.#update.optimizer.setRates({ lr, weightDecay });
+    return this.#update.work.run({}).norm;
   }
 
   rates(globalStep: number): Record<string, number> {
@@ -124,6 +174,12 @@ export class ClassifyTask<B extends LabelledBatch> implements TrainingTask<B> {
 
   loadOptimizerState(entries: Map<string, StateEntry>, steps: number): void {
     loadOptimizer(this.#options.optimizer, entries, steps);
+  }
+
+  /** Gives back what the task itself holds; model, optimizer and average are the caller's. */
+  dispose(): void {
+    this.#update?.work.dispose();
+    for (const pass of this.#passes) pass.dispose();
   }
 
   async #measure(
@@ -147,6 +203,12 @@ export class ClassifyTask<B extends LabelledBatch> implements TrainingTask<B> {
     const named = Object.entries(averaged).map(([name, value]) => [`ema_${name}`, value]);
     return { ...numbers, ...(Object.fromEntries(named) as Record<string, number>) };
   }
+}
+
+/** Takes the weights that an update has made into their average. @returns what the update returned */
+function averaged(norm: Tensor, average: WeightAverage | undefined): Tensor {
+  average?.update();
+  return norm;
 }
 
 /** What to score, and how. */

@@ -70,7 +70,6 @@ interface PendingStep {
   readonly files: readonly string[];
   readonly names: readonly string[];
   readonly parts: number;
-  readonly lossScale: number;
   readonly tensors: readonly Tensor[];
   readonly values: ReturnType<typeof readAll>;
 }
@@ -169,7 +168,7 @@ class TrainingRun<B extends TrainingBatch> {
     const { scaler } = this.#task;
     if (scaler?.enabled) scaler.load((state['scaler'] ?? {}) as Partial<ScalerState>);
     withTensors(`${folder}/${optimizerFileName}`, (entries) => {
-      this.#task.loadOptimizerState(entries, globalStep - (scaler?.skipped ?? 0));
+      this.#task.loadOptimizerState(entries, globalStep - (scaler?.state().skipped ?? 0));
     });
     const { average } = this.#task;
     if (average !== undefined)
@@ -191,12 +190,10 @@ class TrainingRun<B extends TrainingBatch> {
 
   async #epoch(epoch: number, batches: PrimedBatches<B>, logs: RunLogs, signals: StopSignals): Promise<void> {
     const { stepsPerEpoch, saveEverySteps } = this.#options;
-    // The loss scale of a step is decided by the steps before it, all of them.
-    const ahead = this.#task.scaler?.enabled ? 1 : maxPending;
     try {
       for (let i = this.#globalStep - epoch * stepsPerEpoch; i < stepsPerEpoch; i++) {
         await this.#step(epoch, batches);
-        while (this.#pending.length >= ahead) await this.#settle(logs);
+        while (this.#pending.length >= maxPending) await this.#settle(logs);
         const ends = i + 1 === stepsPerEpoch;
         if (signals.received !== undefined && !ends) await this.#stop(epoch, logs, signals);
         if (!ends && saveEverySteps !== undefined && this.#globalStep % saveEverySteps === 0) {
@@ -253,9 +250,10 @@ class TrainingRun<B extends TrainingBatch> {
       }
     }
     tensors.push(this.#task.update(globalStep));
-    const lossScale = this.#task.scaler?.scale ?? 1;
+    const report = this.#task.scaler?.report() ?? null;
+    if (report !== null) tensors.push(report);
     const values = readAll(tensors);
-    this.#pending.push({ step: globalStep, epoch, files, names, parts, lossScale, tensors, values });
+    this.#pending.push({ step: globalStep, epoch, files, names, parts, tensors, values });
     this.#globalStep += 1;
   }
 
@@ -263,8 +261,11 @@ class TrainingRun<B extends TrainingBatch> {
   async #settle(logs: RunLogs): Promise<void> {
     const pending = this.#pending[0];
     if (pending === undefined) return;
-    const { step, epoch, names, parts, lossScale, tensors } = pending;
-    const scalars = (await pending.values).map((data, i) => {
+    const { step, epoch, names, parts, tensors } = pending;
+    const { scaler } = this.#task;
+    const read = await pending.values;
+    const report = scaler?.enabled ? read.pop() : undefined;
+    const scalars = read.map((data, i) => {
       // The gradient's norm follows the metrics of all micro-batches.
       const name = i < parts * names.length ? (names[i % names.length] as string) : 'grad_norm';
       return this.#task.measure?.(name, data) ?? Number(data[0]);
@@ -277,24 +278,35 @@ class TrainingRun<B extends TrainingBatch> {
       for (let part = 0; part < parts; part++) sum += scalars[part * names.length + i] ?? Number.NaN;
       values[name] = sum / parts;
     });
+    const lossScale = report === undefined ? 1 : scaler!.settle(report);
     const norm = (scalars.at(-1) as number) / lossScale;
     Object.assign(values, this.#task.rates(step), { grad_norm: norm, loss_scale: lossScale });
+    if (report !== undefined) values['skipped_steps'] = scaler!.state().skipped;
     this.#checkFinite(pending, values);
-    if (!(this.#task.scaler?.update(Number.isFinite(norm)) ?? true)) this.#task.skipped?.();
+    if (scaler?.exhausted)
+      throw this.#notFinite('the gradient is not finite at any loss scale', pending, lossScale);
     logs.step({ step, epoch, values });
   }
 
-  #checkFinite({ step, files }: PendingStep, values: Readonly<Record<string, number>>): void {
+  #checkFinite(pending: PendingStep, values: Readonly<Record<string, number>>): void {
     // Gradients that overflow at a loss scale are expected: the step is skipped and the scale halved.
     const watched = this.#task.scaler?.enabled ? ['loss'] : ['loss', 'grad_norm'];
     const name = watched.find((key) => !Number.isFinite(values[key]));
-    if (name === undefined) return;
-    const good =
-      this.#lastSaved === undefined
-        ? 'no checkpoint was saved'
-        : `last good checkpoint: ${this.#lastSaved.folder}`;
-    throw new UserError(
-      `${name} is ${values[name]} at step ${step}; ${good}; lower --lr or look at the batch's files: ${files.join(', ')}`,
+    if (name !== undefined)
+      throw this.#notFinite(`${name} is ${values[name]}`, pending, values['loss_scale'] ?? 1);
+  }
+
+  /** One line for numbers that are not finite. */
+  #notFinite(what: string, { step, files }: PendingStep, lossScale: number): UserError {
+    const saved = this.#lastSaved;
+    const good = saved === undefined ? 'no checkpoint was saved' : `last good checkpoint: ${saved.folder}`;
+    // 65504 is the largest number of fp16; bf16 has the range of fp32.
+    const half = this.#task.scaler?.enabled
+      ? ['in fp16', 'use --precision bf16, ', `, loss scale ${lossScale}`]
+      : [];
+    const [where = '', remedy = '', scale = ''] = half;
+    return new UserError(
+      `${what}${where && ` ${where}`} at step ${step}${scale}; ${good}; ${remedy}lower --lr or look at the batch's files: ${files.join(', ')}`,
     );
   }
 

@@ -3,11 +3,14 @@ import { native } from '../native/addon.js';
 import type { StateEntry } from '../nn/module.js';
 import type { AdamW } from '../optim/adamw.js';
 import type { GradientScaler } from '../optim/gradient-scaler.js';
+import type { Parameter } from '../tensor/parameter.js';
 import { keep, scope } from '../tensor/scope.js';
 import { noGrad, withTape } from '../tensor/tape.js';
 import { type Dtype, Tensor } from '../tensor/tensor.js';
+import { InputRing } from './input-ring.js';
 import type { StepPosition, TrainingBatch, TrainingTask } from './loop.js';
 import { patchIds } from './patch-ids.js';
+import { RecordedWork } from './recorded-work.js';
 
 /** A pretraining batch of the loader: two views of the same crops, and the masks. */
 export interface PretrainBatch extends TrainingBatch {
@@ -43,6 +46,12 @@ export const dalleNormalization: Normalization = {
   deviation: [1.25, 1.25, 1.25],
 };
 
+/** The shape of `batch` square pictures: [B, side, side, 3]. */
+export function picturesShape(pixels: Uint8Array, batch: number): number[] {
+  const side = Math.sqrt(pixels.length / (3 * batch));
+  return [batch, side, side, 3];
+}
+
 /** Normalises views of a loader on the device that trains. */
 export class ImageNormalizer {
   readonly #mean: Tensor;
@@ -53,17 +62,18 @@ export class ImageNormalizer {
     this.#deviation = keep(Tensor.from(Float32Array.from(deviation), [3]));
   }
 
+  /** u8 [B, side, side, 3] -> f32 [B, 3, side, side], or [B, side, side, 3] for convolutions. */
+  normalize(pixels: Tensor, channelsLast: boolean): Tensor {
+    const [mean, deviation] = [this.#mean.handle, this.#deviation.handle];
+    return new Tensor(native.normalizeImages(pixels.handle, mean, deviation, channelsLast, 'f32'));
+  }
+
   /**
-   * u8 [B, side, side, 3] -> f32 [B, 3, side, side], or [B, side, side, 3] for convolutions.
+   * The same of pictures that the host has.
    * @param batch B
    */
   apply(pixels: Uint8Array, batch: number, channelsLast: boolean): Tensor {
-    return scope(() => {
-      const side = Math.sqrt(pixels.length / (3 * batch));
-      const raw = Tensor.from(pixels, [batch, side, side, 3]);
-      const [mean, deviation] = [this.#mean.handle, this.#deviation.handle];
-      return new Tensor(native.normalizeImages(raw.handle, mean, deviation, channelsLast, 'f32'));
-    });
+    return scope(() => this.normalize(Tensor.from(pixels, picturesShape(pixels, batch)), channelsLast));
   }
 
   dispose(): void {
@@ -81,7 +91,7 @@ export interface PretrainOptions {
   readonly batchSize: number;
   /** Patches masked in each picture. */
   readonly maskedPatches: number;
-  /** dtype of GEMMs and attention: f32 or bf16. */
+  /** dtype of GEMMs and attention: f32, bf16, or f16 on CUDA. */
   readonly dtype: Dtype;
   /** Seed of stochastic depth. */
   readonly seed: number;
@@ -94,7 +104,14 @@ export interface PretrainOptions {
   readonly clip?: number | undefined;
   /** Loss scale of an f16 run; absent: 1. */
   readonly scaler?: GradientScaler | undefined;
+  /** Whether blocks keep only their inputs for the way back: less memory, more time. Default false. */
+  readonly checkpoint?: boolean | undefined;
+  /** Whether steps on CUDA are recorded as graphs and replayed; default true. The CPU records nothing. */
+  readonly graph?: boolean | undefined;
 }
+
+/** What a step reads on the device. */
+type PretrainInputs = Record<'pixels' | 'tokenizerPixels' | 'visible' | 'masked' | 'rows' | 'draw', Tensor>;
 
 /** CAE pretraining: tokens of the masked patches from what the visible ones show (reference.md, sections 1 and 2). */
 export class PretrainTask implements TrainingTask<PretrainBatch> {
@@ -103,6 +120,11 @@ export class PretrainTask implements TrainingTask<PretrainBatch> {
   readonly #options: PretrainOptions;
   readonly #images: ImageNormalizer;
   readonly #tokenizerImages: ImageNormalizer;
+  readonly #ring = new InputRing<keyof PretrainInputs>();
+  readonly #parameters: readonly Parameter[];
+  /** of each micro-batch of a step: the first one's gradients overwrite, the others' are added */
+  readonly #passes: RecordedWork<PretrainInputs, Record<string, Tensor>>[] = [];
+  readonly #update: RecordedWork<Record<never, Tensor>, { norm: Tensor }>;
 
   constructor(options: PretrainOptions) {
     this.model = options.model;
@@ -110,6 +132,9 @@ export class PretrainTask implements TrainingTask<PretrainBatch> {
     this.#options = options;
     this.#images = new ImageNormalizer(options.normalization);
     this.#tokenizerImages = new ImageNormalizer(options.tokenizerNormalization);
+    this.#parameters = [...options.model.namedParameters().values()];
+    const { optimizer, clip, scaler } = options;
+    this.#update = this.#recorded(() => scope(() => ({ norm: optimizer.apply({ clip, scaler }) })));
   }
 
   batches(epoch: number, first: number): AsyncIterable<PretrainBatch> {
@@ -117,62 +142,80 @@ export class PretrainTask implements TrainingTask<PretrainBatch> {
   }
 
   accumulate(batch: PretrainBatch, { globalStep, part, parts }: StepPosition): Record<string, Tensor> {
-    const { batchSize, maskedPatches, dtype, seed } = this.#options;
+    this.#passes[part] ??= this.#recorded((inputs: PretrainInputs) => this.#compute(inputs, parts));
+    return this.#passes[part].run(this.#inputs(batch, globalStep * parts + part));
+  }
+
+  /** Whether the steps to come are replayed. */
+  get recorded(): boolean {
+    return this.#update.recorded && this.#passes.every((pass) => pass.recorded);
+  }
+
+  #recorded<I extends Record<string, Tensor>, O extends Record<string, Tensor>>(
+    body: (inputs: I) => O,
+  ): RecordedWork<I, O> {
+    return new RecordedWork(body, { enabled: this.#options.graph !== false, parameters: this.#parameters });
+  }
+
+  /** @param draw number of the micro-batch in the run: each draws stochastic depth of its own */
+  #inputs({ images, tokenizerImages, masks }: PretrainBatch, draw: number): PretrainInputs {
+    const { batchSize, maskedPatches } = this.#options;
+    const { visible, masked } = patchIds(masks, batchSize, maskedPatches);
+    const visiblePatches = visible.length / batchSize;
+    const patches = visiblePatches + maskedPatches;
+    // Rows of the whole batch's table of tokens: each image's follow the one before.
+    const rows = masked.map((id, i) => id + patches * Math.floor(i / maskedPatches));
+    return this.#ring.put({
+      pixels: { data: images, shape: picturesShape(images, batchSize) },
+      tokenizerPixels: { data: tokenizerImages, shape: picturesShape(tokenizerImages, batchSize) },
+      visible: { data: visible, shape: [batchSize, visiblePatches] },
+      masked: { data: masked, shape: [batchSize, maskedPatches] },
+      rows: { data: rows, shape: [batchSize, maskedPatches] },
+      draw: { data: Int32Array.of(draw), shape: [1] },
+    });
+  }
+
+  /** Forward and backward of what lies on the device, and nothing else: the same work for every batch. */
+  #compute(inputs: PretrainInputs, parts: number): Record<string, Tensor> {
+    const { dtype, seed, checkpoint = false } = this.#options;
+    const { visible, masked } = inputs;
     return scope(() => {
-      const ids = patchIds(batch.masks, batchSize, maskedPatches);
-      const visible = Tensor.from(ids.visible, [batchSize, ids.visible.length / batchSize]);
-      const masked = Tensor.from(ids.masked, [batchSize, maskedPatches]);
-      const labels = this.#labels(batch, ids.masked);
-      const images = this.#images.apply(batch.images, batchSize, false);
-      // Micro-batches of a step draw their own stochastic depth.
-      const pass = { dtype, dropPath: { seed, step: globalStep * parts + part } };
+      const labels = this.#labels(inputs);
+      const images = this.#images.normalize(inputs.pixels, false);
+      const pass = { dtype, dropPath: { seed, step: inputs.draw }, checkpoint };
       return withTape((tape) => {
         const { loss, lossMain, lossAlign, accuracy } = this.model.forward(
           { images, visible, masked, labels },
           pass,
         );
-        tape.backward(loss, (this.scaler?.scale ?? 1) / parts);
+        tape.backward(loss, this.scaler?.seed(1 / parts) ?? 1 / parts);
         return { loss, loss_main: lossMain, loss_align: lossAlign, mlm_acc: accuracy };
       });
     });
   }
 
   /** Tokens of the masked patches, in mask order: i32 [B·M]. */
-  #labels({ tokenizerImages }: PretrainBatch, masked: Int32Array): Tensor {
-    const { batchSize, maskedPatches, tokenizer } = this.#options;
+  #labels({ tokenizerPixels, rows }: PretrainInputs): Tensor {
+    const { tokenizer } = this.#options;
     return noGrad(() =>
       scope(() => {
-        const tokens = tokenizer.encode(this.#tokenizerImages.apply(tokenizerImages, batchSize, true));
-        const perImage = tokens.size / batchSize;
-        // Rows of the whole batch's table of tokens: each image's follow the one before.
-        const rows = masked.map((id, i) => id + perImage * Math.floor(i / maskedPatches));
+        const tokens = tokenizer.encode(this.#tokenizerImages.normalize(tokenizerPixels, true));
         const table = new Tensor(native.reshape(tokens.handle, [tokens.size, 1]));
-        const ids = Tensor.from(rows, [batchSize, maskedPatches]);
-        const gathered = new Tensor(native.gatherRows(table.handle, ids.handle, 0));
-        return new Tensor(native.reshape(gathered.handle, [batchSize * maskedPatches]));
+        const gathered = new Tensor(native.gatherRows(table.handle, rows.handle, 0));
+        return new Tensor(native.reshape(gathered.handle, [rows.size]));
       }),
     );
   }
 
   update(globalStep: number): Tensor {
-    const { optimizer, lr, weightDecay, clip } = this.#options;
-    return scope(() =>
-      optimizer.update({
-        lr: lr[globalStep] as number,
-        weightDecay: weightDecay[globalStep] as number,
-        gradientScale: 1 / (this.scaler?.scale ?? 1),
-        ...(clip === undefined ? {} : { clip }),
-      }),
-    );
+    const { optimizer, lr, weightDecay } = this.#options;
+    optimizer.setRates({ lr: lr[globalStep] as number, weightDecay: weightDecay[globalStep] as number });
+    return this.#update.run({}).norm;
   }
 
   rates(globalStep: number): Record<string, number> {
     const lr = this.#options.lr[globalStep] as number;
     return { lr, min_lr: lr, weight_decay: this.#options.weightDecay[globalStep] as number };
-  }
-
-  skipped(): void {
-    this.#options.optimizer.step -= 1;
   }
 
   optimizerState(): Map<string, Tensor> {
@@ -187,6 +230,8 @@ export class PretrainTask implements TrainingTask<PretrainBatch> {
   dispose(): void {
     this.#images.dispose();
     this.#tokenizerImages.dispose();
+    this.#ring.dispose();
+    for (const work of [this.#update, ...this.#passes]) work.dispose();
   }
 }
 

@@ -37,8 +37,6 @@ export interface TrainingTask<B extends TrainingBatch> {
   optimizerState(): Map<string, Tensor>;
   /** The loss scale of half-precision runs; absent: 1. */
   readonly scaler?: GradientScaler | undefined;
-  /** Takes back the count of an update that was skipped, since its gradients were not finite. */
-  skipped?(): void;
   /** @param steps optimizer steps behind the state */
   loadOptimizerState(entries: Map<string, StateEntry>, steps: number): void;
   /** A running average of the weights, saved beside them. */

@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "core/current_op.h"
 #include "core/tensor.h"
 
 // Conversions between JavaScript values and the arguments of ops. A tensor is an opaque handle in JavaScript.
@@ -109,6 +110,7 @@ void bind(Napi::Object exports, const char* name, R (*function)(A...)) {
   const auto call =
       [ name, function ]<size_t... I>(const Napi::CallbackInfo& info, std::index_sequence<I...>) {
     const Napi::Env env = info.Env();
+    const OpScope scope(name);
     return guarded(env, [&]() -> Napi::Value {
       check(info.Length() <= sizeof...(A), name, "takes ", sizeof...(A), " arguments, got ", info.Length());
       std::tuple<std::decay_t<A>...> arguments{from_js<std::decay_t<A>>({info[I], name, I})...};

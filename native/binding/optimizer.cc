@@ -7,6 +7,7 @@ namespace cae::binding {
 
 void register_optimizer(Napi::Env, Napi::Object exports) {
   bind(exports, "globalNorm", &ops::global_norm);
+  bind(exports, "adamwFactors", &ops::adamw_factors);
   bind(exports, "adamw", &ops::adamw);
 }
 

@@ -16,11 +16,13 @@ void register_vision(Napi::Env env, Napi::Object exports);
 void register_image(Napi::Env env, Napi::Object exports);
 void register_linear(Napi::Env env, Napi::Object exports);
 void register_loss(Napi::Env env, Napi::Object exports);
+void register_loss_scale(Napi::Env env, Napi::Object exports);
 void register_momentum(Napi::Env env, Napi::Object exports);
 void register_norm(Napi::Env env, Napi::Object exports);
 void register_optimizer(Napi::Env env, Napi::Object exports);
 void register_pointwise(Napi::Env env, Napi::Object exports);
 void register_position_bias(Napi::Env env, Napi::Object exports);
+void register_recording(Napi::Env env, Napi::Object exports);
 void register_residual(Napi::Env env, Napi::Object exports);
 void register_tokens(Napi::Env env, Napi::Object exports);
 

@@ -25,7 +25,7 @@ Napi::Object numbers(Napi::Env env, std::initializer_list<std::pair<const char*,
 // memoryStatistics(device?)
 Napi::Value memory_statistics(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    const MemoryStatistics s = allocator(from_js<Device>({info[0], "memoryStatistics", 0})).statistics();
+    const MemoryStatistics s = cae::memory_statistics(from_js<Device>({info[0], "memoryStatistics", 0}));
     return numbers(info.Env(), {{"allocated", static_cast<double>(s.allocated)},
                                 {"peakAllocated", static_cast<double>(s.peak_allocated)},
                                 {"reserved", static_cast<double>(s.reserved)},
@@ -42,7 +42,9 @@ Napi::Value stream_statistics(const Napi::CallbackInfo& info) {
     const StreamStatistics s = cae::stream_statistics(from_js<Device>({info[0], "streamStatistics", 0}));
     return numbers(info.Env(), {{"tasks", static_cast<double>(s.tasks)},
                                 {"busySeconds", static_cast<double>(s.busy_ns) * 1e-9},
-                                {"idleSeconds", static_cast<double>(s.idle_ns) * 1e-9}});
+                                {"idleSeconds", static_cast<double>(s.idle_ns) * 1e-9},
+                                {"waits", static_cast<double>(s.waits)},
+                                {"copies", static_cast<double>(s.copies)}});
   });
 }
 
@@ -98,6 +100,7 @@ void register_runtime(Napi::Env env, Napi::Object exports) {
   bind(exports, "resetPeakMemory", &reset_peak);
   bind(exports, "setThreads", &set_threads);
   bind(exports, "setTf32", &cuda::set_tf32);
+  bind(exports, "cudaDriver", &cuda::driver_version);
   exports.Set("cudaDevices", Napi::Function::New(env, cuda_devices, "cudaDevices"));
   exports.Set("memoryStatistics", Napi::Function::New(env, memory_statistics, "memoryStatistics"));
   exports.Set("streamStatistics", Napi::Function::New(env, stream_statistics, "streamStatistics"));

@@ -44,6 +44,45 @@ Napi::Value from_bytes(const Napi::CallbackInfo& info) {
   });
 }
 
+// A copy of a typed array into a tensor of its size.
+HostCopy copy_into(const char* op, const Tensor& tensor, const Napi::Value& array) {
+  check(array.IsTypedArray(), op, "the bytes must be a typed array");
+  const auto bytes = array.As<Napi::TypedArray>();
+  check(bytes.ByteLength() == tensor.bytes(), op, "got ", bytes.ByteLength(), " bytes for ", tensor.shape(),
+        " ", dtype_name(tensor.dtype()), ", which has ", tensor.bytes());
+  return {tensor.data(), static_cast<char*>(bytes.ArrayBuffer().Data()) + bytes.ByteOffset(), tensor.bytes()};
+}
+
+// write(tensor, bytes): overwrites a tensor, in order with what is queued; the bytes are copied before it
+// returns.
+Napi::Value write(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const Tensor tensor = from_handle(info[0], "write", 0);
+    const HostCopy copy = copy_into("write", tensor, info[1]);
+    upload(tensor.device(), copy.to, copy.from, copy.bytes);
+    return info.Env().Undefined();
+  });
+}
+
+// writeBeside(device, tensors, arrays): the same of several, beside the work queued so far (upload_beside).
+Napi::Value write_beside(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    constexpr auto op = "writeBeside";
+    const auto device = from_js<Device>({info[0], op, 0});
+    const auto tensors = from_js<std::vector<Tensor>>({info[1], op, 1});
+    check(info[2].IsArray(), op, "argument 3 must be an array");
+    const auto arrays = info[2].As<Napi::Array>();
+    check(arrays.Length() == tensors.size(), op, tensors.size(), " tensors and ", arrays.Length(), " arrays");
+    std::vector<HostCopy> copies;
+    for (uint32_t i = 0; i < arrays.Length(); ++i) {
+      check(tensors[i].device() == device, op, "a tensor on ", device_name(tensors[i].device()));
+      copies.push_back(copy_into(op, tensors[i], arrays[i]));
+    }
+    upload_beside(device, copies);
+    return info.Env().Undefined();
+  });
+}
+
 struct Reading {
   explicit Reading(Napi::Env env) : deferred(Napi::Promise::Deferred::New(env)) {}
   Napi::Promise::Deferred deferred;
@@ -134,6 +173,8 @@ void register_tensor(Napi::Env env, Napi::Object exports) {
   bind(exports, "dtypeOf", &dtype_of);
   bind(exports, "deviceOf", &device_of);
   exports.Set("fromBytes", Napi::Function::New(env, from_bytes, "fromBytes"));
+  exports.Set("write", Napi::Function::New(env, write, "write"));
+  exports.Set("writeBeside", Napi::Function::New(env, write_beside, "writeBeside"));
   exports.Set("read", Napi::Function::New(env, read, "read"));
   exports.Set("readSync", Napi::Function::New(env, read_sync, "readSync"));
   exports.Set("release", Napi::Function::New(env, release, "release"));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "core/current_op.h"
 #include "core/error.h"
 
 namespace cae {
@@ -14,19 +15,23 @@ constexpr size_t kPage = size_t{2} << 20;
 constexpr size_t round_up(size_t n, size_t to) {
   return (n + to - 1) / to * to;
 }
-constexpr double mib(size_t bytes) {
-  return static_cast<double>(bytes) / (1 << 20);
-}
 }  // namespace
 
-void* CachingAllocator::allocate(size_t bytes) {
+CachingAllocator::~CachingAllocator() {
+  source_.drain();
+  for (const auto& [start, size] : segments_) source_.give_back(start, size);
+}
+
+void* CachingAllocator::allocate(size_t bytes, Purpose purpose) {
+  purpose.op = current_op;
   const size_t size = round_up(std::max<size_t>(bytes + source_.guard, 1), kAlignment);
   const std::lock_guard lock(mutex_);
-  const auto at = find_or_grow(size);
+  const auto at = find_or_grow(size, purpose);
   char* const start = at->first;
   Block& block = at->second;
   free_.erase({block.size, start});
   block.free = false;
+  block.purpose = purpose;
   if (block.size - size >= kAlignment) {
     const Block rest{block.size - size, block.segment, true};
     block.size = size;
@@ -41,7 +46,8 @@ void* CachingAllocator::allocate(size_t bytes) {
   return start;
 }
 
-std::map<char*, CachingAllocator::Block>::iterator CachingAllocator::find_or_grow(size_t size) {
+std::map<char*, CachingAllocator::Block>::iterator CachingAllocator::find_or_grow(size_t size,
+                                                                                  const Purpose& purpose) {
   const auto fit = free_.lower_bound({size, nullptr});
   if (fit != free_.end()) return blocks_.find(fit->second);
 
@@ -52,9 +58,7 @@ std::map<char*, CachingAllocator::Block>::iterator CachingAllocator::find_or_gro
     release_idle_segments();
     segment = static_cast<char*>(source_.acquire(wanted));
   }
-  check(segment != nullptr, "allocate", device_, " is out of memory: ", mib(size), " MiB wanted, ",
-        mib(statistics_.allocated), " MiB in use by ", statistics_.live_blocks, " tensors, ",
-        mib(statistics_.reserved), " MiB held; lower --batch_size, or raise --update_freq in its place");
+  if (segment == nullptr) fail_out_of_memory(size, purpose);
   segments_.emplace(segment, wanted);
   statistics_.reserved += wanted;
   statistics_.peak_reserved = std::max(statistics_.peak_reserved, statistics_.reserved);

@@ -7,6 +7,9 @@
 #include <set>
 #include <string>
 
+#include "core/dtype.h"
+#include "core/shape.h"
+
 namespace cae {
 
 struct MemoryStatistics {
@@ -16,7 +19,27 @@ struct MemoryStatistics {
   size_t peak_reserved = 0;
   size_t live_blocks = 0;
   size_t allocations = 0;  // blocks ever handed out
+
+  // Another memory of the same device: peaks as if both had theirs at once.
+  void add(const MemoryStatistics& other) {
+    allocated += other.allocated;
+    peak_allocated += other.peak_allocated;
+    reserved += other.reserved;
+    peak_reserved += other.peak_reserved;
+    live_blocks += other.live_blocks;
+    allocations += other.allocations;
+  }
 };
+
+// What a block is for: the tensor on it, if there is one, and the op it was made in (null: none).
+struct Purpose {
+  Shape shape{};
+  Dtype dtype = Dtype::U8;
+  const char* op = nullptr;
+};
+inline bool operator==(const Purpose& a, const Purpose& b) {
+  return a.op == b.op && a.dtype == b.dtype && a.shape == b.shape;
+}
 
 // Stream-ordered caching allocator: best fit over large segments, with splitting and coalescing.
 //
@@ -37,11 +60,14 @@ class CachingAllocator {
 
   CachingAllocator(std::string device, Source source)
       : device_(std::move(device)), source_(std::move(source)) {}
+  // Waits for the device and gives everything back: blocks still live are lost.
+  ~CachingAllocator();
   CachingAllocator(const CachingAllocator&) = delete;
   CachingAllocator& operator=(const CachingAllocator&) = delete;
 
-  // At least `bytes` bytes, aligned to 64. Throws Error with the device's figures when the memory is used up.
-  void* allocate(size_t bytes);
+  // At least `bytes` bytes, aligned to 64. Throws Error when the memory is used up: the device's figures,
+  // what holds most of it, and what to lower. `purpose` goes into that report; its op is the one under way.
+  void* allocate(size_t bytes, Purpose purpose = {});
   void release(void* block);
   // Gives segments without live blocks back to the system.
   void trim();
@@ -54,10 +80,12 @@ class CachingAllocator {
     size_t size = 0;
     char* segment = nullptr;
     bool free = false;
+    Purpose purpose{};
   };
   using FreeKey = std::pair<size_t, char*>;
 
-  std::map<char*, Block>::iterator find_or_grow(size_t size);
+  std::map<char*, Block>::iterator find_or_grow(size_t size, const Purpose& purpose);
+  [[noreturn]] void fail_out_of_memory(size_t size, const Purpose& purpose) const;
   void release_idle_segments();
 
   const std::string device_;

@@ -47,12 +47,28 @@ CachingAllocator& allocator(Device device) {
   return *cpu;
 }
 
+std::shared_ptr<CachingAllocator> memory_for(Device device) {
+  if (device.kind == DeviceKind::Cuda) return cuda::memory_for(device.index);
+  return {std::shared_ptr<void>(), &allocator(device)};
+}
+
+MemoryStatistics memory_statistics(Device device) {
+  if (device.kind == DeviceKind::Cuda) return cuda::memory_statistics(device.index);
+  return allocator(device).statistics();
+}
+
 void upload(Device device, void* to, const void* from, size_t bytes) {
   if (device.kind == DeviceKind::Cuda) return cuda::upload(device.index, to, from, bytes);
   // The block may still be read by work queued before its last release, so the copy waits its turn.
   const std::shared_ptr<char[]> staged(new char[bytes]);
   std::memcpy(staged.get(), from, bytes);
   cpu_stream().enqueue("upload", [staged, to, bytes] { std::memcpy(to, staged.get(), bytes); });
+}
+
+void upload_beside(Device device, const std::vector<HostCopy>& copies) {
+  if (device.kind == DeviceKind::Cuda) return cuda::upload_beside(device.index, copies);
+  // The CPU copies no quicker beside its other work than in its turn.
+  for (const HostCopy& copy : copies) upload(device, copy.to, copy.from, copy.bytes);
 }
 
 void download(Device device, void* to, const void* from, size_t bytes) {

@@ -3,7 +3,9 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "core/allocator.h"
 #include "core/stream.h"
@@ -27,10 +29,19 @@ Device device_from_name(const std::string& name);
 CpuStream& cpu_stream();
 // A device's memory.
 CachingAllocator& allocator(Device device);
+// Where new tensors lie: the device's memory, or that of the work being recorded on it.
+std::shared_ptr<CachingAllocator> memory_for(Device device);
+// Of a device's memory, recorded work's included.
+MemoryStatistics memory_statistics(Device device);
 
 // A device's queue, whatever the device. Queues a copy into device memory; `from` is copied before it
 // returns.
 void upload(Device device, void* to, const void* from, size_t bytes);
+// Queues copies into device memory beside the work queued so far, where a device can do both at once; `from`
+// is copied before it returns. What is queued after it waits for the copies. They themselves wait for what
+// was queued before the last such call alone: nothing queued since may use their destinations, so a caller
+// takes two sets of them by turns.
+void upload_beside(Device device, const std::vector<HostCopy>& copies);
 // Queues a copy out of device memory. `to` must live until notify, queued after it, calls back.
 void download(Device device, void* to, const void* from, size_t bytes);
 // Calls done(error) from another thread when everything queued so far has run; the error, if any, is taken.

@@ -54,19 +54,25 @@ void CpuStream::notify(std::function<void(std::exception_ptr)> done) {
 }
 
 void CpuStream::synchronize() {
+  ++waits_;
   std::promise<std::exception_ptr> reached;
   notify([&reached](std::exception_ptr error) { reached.set_value(std::move(error)); });
   if (const auto error = reached.get_future().get()) std::rethrow_exception(error);
 }
 
 void CpuStream::drain() {
+  ++waits_;
   std::promise<void> reached;
-  // A task proper would be dropped after an error; done() without taking it is what is wanted.
-  push({"drain", nullptr, [this, &reached](std::exception_ptr error) {
-          error_ = std::move(error);
-          reached.set_value();
-        }});
+  always([&reached] { reached.set_value(); });
   reached.get_future().get();
+}
+
+void CpuStream::always(std::function<void()> task) {
+  // A task proper would be dropped after an error; done() without taking it is what is wanted.
+  push({"always", nullptr, [this, task = std::move(task)](std::exception_ptr error) {
+          error_ = std::move(error);
+          task();
+        }});
 }
 
 void CpuStream::work() {
@@ -113,7 +119,7 @@ StreamStatistics CpuStream::statistics() const {
   const std::lock_guard lock(mutex_);
   // A wait under way counts as far as it has come.
   const uint64_t waiting = waiting_since_ ? nanoseconds(Clock::now() - *waiting_since_) : 0;
-  return {tasks_, busy_ns_, idle_ns_ + waiting};
+  return {.tasks = tasks_, .busy_ns = busy_ns_, .idle_ns = idle_ns_ + waiting, .waits = waits_, .copies = 0};
 }
 
 std::map<std::string, OpStatistics> CpuStream::op_statistics() const {

@@ -19,12 +19,21 @@ struct StreamStatistics {
   uint64_t tasks = 0;    // tasks run
   uint64_t busy_ns = 0;  // time spent running them
   uint64_t idle_ns = 0;  // time the worker waited for the host to queue more
+  uint64_t waits = 0;    // times the host stood still for the device, or asked the system for memory
+  uint64_t copies = 0;   // copies made beside the queue (upload_beside)
 };
 
 // What one op's tasks took so far.
 struct OpStatistics {
   uint64_t calls = 0;
   uint64_t busy_ns = 0;
+};
+
+// A copy into a device's memory.
+struct HostCopy {
+  void* to;
+  const void* from;
+  size_t bytes;
 };
 
 // The CPU's stream: a worker thread runs queued tasks in order, as a CUDA stream does. Ops queue their work
@@ -45,6 +54,8 @@ class CpuStream {
   void synchronize();
   // Waits without taking the error.
   void drain();
+  // Runs a task in order with the others, after an error too. It must not throw.
+  void always(std::function<void()> task);
 
   StreamStatistics statistics() const;
   // By the name of the op.
@@ -68,7 +79,7 @@ class CpuStream {
   std::exception_ptr error_;                        // touched by the worker alone
   std::map<const char*, OpStatistics> ops_;         // under mutex_, like the queue
   std::optional<Clock::time_point> waiting_since_;  // set while the worker waits on an empty queue
-  std::atomic<uint64_t> tasks_{0}, busy_ns_{0}, idle_ns_{0};
+  std::atomic<uint64_t> tasks_{0}, busy_ns_{0}, idle_ns_{0}, waits_{0};
   std::thread worker_;
 };
 

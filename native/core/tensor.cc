@@ -2,18 +2,18 @@
 
 namespace cae {
 
-Storage::Storage(Device device, size_t bytes)
-    : device_(device), bytes_(bytes), data_(allocator(device).allocate(bytes)) {}
+Storage::Storage(Device device, size_t bytes, const Purpose& purpose)
+    : device_(device), bytes_(bytes), memory_(memory_for(device)), data_(memory_->allocate(bytes, purpose)) {}
 
 Storage::~Storage() {
-  allocator(device_).release(data_);
+  memory_->release(data_);
 }
 
 Tensor Tensor::empty(Device device, Shape shape, Dtype dtype) {
   Tensor tensor;
   tensor.shape_ = shape;
   tensor.dtype_ = dtype;
-  tensor.storage_ = std::make_shared<Storage>(device, tensor.bytes());
+  tensor.storage_ = std::make_shared<Storage>(device, tensor.bytes(), Purpose{shape, dtype});
   return tensor;
 }
 

@@ -15,7 +15,7 @@ namespace cae {
 // A block of a device's memory, given back when the last tensor on it goes.
 class Storage {
  public:
-  Storage(Device device, size_t bytes);
+  Storage(Device device, size_t bytes, const Purpose& purpose);
   ~Storage();
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
@@ -26,6 +26,7 @@ class Storage {
  private:
   Device device_;
   size_t bytes_;
+  std::shared_ptr<CachingAllocator> memory_;
   void* data_;
 };
 

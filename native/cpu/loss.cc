@@ -9,7 +9,7 @@
 namespace cae::cpu {
 
 void cross_entropy_forward(const TensorView& logits, const TensorView& labels, const TensorView& loss,
-                           const TensorView& accuracy, const TensorView& dlogits) {
+                           const TensorView& accuracy, const TensorView& dlogits, double factor) {
   const int64_t rows = logits.shape[0];
   const int64_t columns = logits.shape[1];
   const int32_t* label = labels.data<int32_t>();
@@ -20,7 +20,7 @@ void cross_entropy_forward(const TensorView& logits, const TensorView& labels, c
     using A = Acc<T>;
     std::vector<double> losses(static_cast<size_t>(rows));
     std::vector<uint8_t> hits(static_cast<size_t>(rows));
-    const A share = A(1) / static_cast<A>(rows);
+    const A share = static_cast<A>(factor) / static_cast<A>(rows);
 #pragma omp parallel for schedule(static)
     for (int64_t r = 0; r < rows; ++r) {
       const T* in = logits.data<T>() + r * columns;
@@ -37,10 +37,10 @@ void cross_entropy_forward(const TensorView& logits, const TensorView& labels, c
       for (int64_t c = 0; first && c < label[r]; ++c) first = load(in[c]) < top;
       hits[r] = first;
       losses[r] = static_cast<double>(std::log(sum) + (top - wanted));
-      const A factor = share / sum;
+      const A scale = share / sum;
 #pragma omp simd
-      for (int64_t c = 0; c < columns; ++c) out[c] = store<T>(vexp(load(in[c]) - top) * factor);
-      out[label[r]] = store<T>(vexp(wanted - top) * factor - share);
+      for (int64_t c = 0; c < columns; ++c) out[c] = store<T>(vexp(load(in[c]) - top) * scale);
+      out[label[r]] = store<T>(vexp(wanted - top) * scale - share);
     }
     double total = 0;
     int64_t right = 0;

@@ -5,23 +5,24 @@
 
 #include "cpu/pieces.h"
 #include "cpu/vector_math.h"
+#include "ops/loss_scale.h"
 
 namespace cae::cpu {
 namespace {
 
 struct Factors {
-  double shrink, rate, gradient;
+  double shrink, rate, gradient, second_scale;
 };
 
 template <typename A, typename Copy>
-void update(A* p, const A* g, A* m, A* v, Copy* copy, int64_t n, const Factors& f, const AdamwStep& s) {
+void update(A* p, const A* g, A* m, A* v, Copy* copy, int64_t n, const Factors& f, const AdamwConstants& s) {
   const A b1 = static_cast<A>(s.beta1);
   const A b2 = static_cast<A>(s.beta2);
   const A eps = static_cast<A>(s.eps);
   const A gradient = static_cast<A>(f.gradient);
   const A shrink = static_cast<A>(f.shrink);
-  const A rate = static_cast<A>(f.rate / (1 - std::pow(s.beta1, static_cast<double>(s.step))));
-  const A root = static_cast<A>(1 / std::sqrt(1 - std::pow(s.beta2, static_cast<double>(s.step))));
+  const A rate = static_cast<A>(f.rate);
+  const A root = static_cast<A>(f.second_scale);
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) {
     const A d = g[i] * gradient;
@@ -60,24 +61,41 @@ void global_norm_forward(const std::vector<TensorView>& gradients, const TensorV
   norm.dtype == Dtype::F64 ? run(double{}) : run(float{});
 }
 
+void adamw_factors_forward(const TensorView& norm, const TensorView& updates, const TensorView& loss_scale,
+                           const UpdateRule& rule, const TensorView& factors) {
+  const double scale = rule.gradient_scale * (loss_scale ? loss_scale.data<const LossScale>()->inverse : 1.0);
+  const double length =
+      (norm.dtype == Dtype::F64 ? *norm.data<double>() : static_cast<double>(*norm.data<float>())) * scale;
+  auto& out = *factors.data<AdamwFactors>();
+  if (!std::isfinite(length)) {
+    out = {std::nan(""), 1, 1};
+    return;
+  }
+  const double t = *updates.data<double>() += 1;
+  const double clip = rule.clip > 0 ? std::min(1.0, rule.clip / (length + 1e-6)) : 1.0;
+  out = {clip * scale, 1 - std::pow(rule.beta1, t), 1 / std::sqrt(1 - std::pow(rule.beta2, t))};
+}
+
 void adamw_forward(const std::vector<TensorView>& parameters, const std::vector<TensorView>& gradients,
                    const std::vector<TensorView>& first, const std::vector<TensorView>& second,
-                   const std::vector<TensorView>& copies, const std::vector<double>& rates,
-                   const std::vector<double>& decays, const TensorView& norm, const AdamwStep& step) {
-  const double length =
-      (norm.dtype == Dtype::F64 ? *norm.data<double>() : static_cast<double>(*norm.data<float>())) *
-      step.gradient_scale;
-  if (!std::isfinite(length)) return;
-  const double clip = step.clip > 0 ? std::min(1.0, step.clip / (length + 1e-6)) : 1.0;
+                   const std::vector<TensorView>& copies, const std::vector<double>& scales,
+                   const std::vector<bool>& decayed, const TensorView& rates, const TensorView& factors,
+                   const AdamwConstants& constants) {
+  const AdamwFactors step = *factors.data<const AdamwFactors>();
+  if (std::isnan(step.gradient)) return;
+  const double rate = rates.data<const double>()[0];
+  const double decay = rates.data<const double>()[1];
   const std::vector<Piece> pieces = pieces_of(parameters);
 #pragma omp parallel for schedule(static)
   for (size_t k = 0; k < pieces.size(); ++k) {
     const auto [t, begin, end] = pieces[k];
-    const Factors factors{1 - rates[t] * decays[t], rates[t], clip * step.gradient_scale};
+    const double own = rate * scales[t];
+    const Factors numbers{1 - own * (decayed[t] ? decay : 0), own / step.first_share, step.gradient,
+                          step.second_scale};
     const auto run = [&, t = t, begin = begin, end = end]<typename A, typename Copy>(A, Copy* copy) {
       update<A, Copy>(parameters[t].data<A>() + begin, gradients[t].data<A>() + begin,
-                      first[t].data<A>() + begin, second[t].data<A>() + begin, copy, end - begin, factors,
-                      step);
+                      first[t].data<A>() + begin, second[t].data<A>() + begin, copy, end - begin, numbers,
+                      constants);
     };
     // A parameter that computes in its own dtype has itself for a copy.
     switch (copies.empty() ? parameters[t].dtype : copies[t].dtype) {

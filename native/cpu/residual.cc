@@ -61,9 +61,11 @@ void residual_backward(const TensorView& dy, const TensorView& branch, const Ten
   });
 }
 
-void drop_path_draw(const TensorView& keep, double rate, double seed, int64_t stream, int64_t step) {
-  const DropPathDraw draw(
-      {static_cast<uint64_t>(seed), static_cast<uint32_t>(stream), static_cast<uint32_t>(step)}, rate);
+void drop_path_draw(const TensorView& keep, double rate, double seed, int64_t stream,
+                    const TensorView& step) {
+  const DropPathDraw draw({static_cast<uint64_t>(seed), static_cast<uint32_t>(stream),
+                           static_cast<uint32_t>(*step.data<const int32_t>())},
+                          rate);
   dispatch_float(keep.dtype, "drop_path", [&]<typename T>(T) {
     for (int64_t b = 0; b < keep.numel(); ++b) keep.data<T>()[b] = T(draw(static_cast<uint64_t>(b)));
   });

@@ -46,8 +46,15 @@ function(cae_use_cuda target)
   # The toolkit's own headers first: the wheels bring copies of some, of another version maybe.
   target_include_directories(${target} SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS} ${CUBLAS_INCLUDE_DIR}
     ${CUDNN_INCLUDE_DIR})
+  # Where this machine has them means nothing to another.
+  set(DEFAULT_LIBS ${CAE_CUDA_LIBS})
+  if(CAE_PREBUILT)
+    set(DEFAULT_LIBS "")
+  endif()
   set_property(SOURCE native/cuda/shared_library.cc APPEND PROPERTY COMPILE_DEFINITIONS
-    CAE_CUDA_LIBS_DEFAULT="${CAE_CUDA_LIBS}")
+    CAE_CUDA_LIBS_DEFAULT="${DEFAULT_LIBS}")
+  string(REPLACE ";" " " KERNELS "${CAE_CUDA_ARCH}")
+  set_property(SOURCE native/cuda/device.cc APPEND PROPERTY COMPILE_DEFINITIONS CAE_CUDA_ARCH="${KERNELS}")
   target_compile_options(${target} PRIVATE
     "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-Xcompiler=-Wall,-fvisibility=hidden;-Xptxas=-v>")
   set_target_properties(${target} PROPERTIES CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden)

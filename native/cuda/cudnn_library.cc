@@ -4,6 +4,7 @@
 
 #include "core/dtype.h"
 #include "cuda/driver.h"
+#include "cuda/requirements.h"
 #include "cuda/shared_library.h"
 
 namespace cae::cuda {
@@ -16,10 +17,7 @@ const Cudnn& cudnn() {
     CAE_CUDNN_FUNCTIONS(CAE_FIND)
 #undef CAE_FIND
     found.version = found.cudnnGetVersion();
-    const size_t v = found.version;
-    check(v >= 90000 && v != 91000 && v != 91001, "device", "cuDNN ", v / 10000, ".", v / 100 % 100, ".",
-          v % 100, v < 90000 ? " is too old: 9 is needed" : " is known to compute attention wrongly",
-          "; run scripts/fetch-cuda-libs.sh DIR and set CAE_CUDA_LIBS=DIR");
+    require_cudnn(found.version);
     return found;
   }();
   return table;

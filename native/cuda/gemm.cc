@@ -130,6 +130,7 @@ size_t quickest(const Plan& plan, const Product& p,
     check_cuda(cudaEventRecord(start, stream_of_device()), op);
     for (int repeat = 0; repeat < kRuns; ++repeat) check_cublaslt(once(), op);
     check_cuda(cudaEventRecord(end, stream_of_device()), op);
+    count_wait();
     check_cuda(cudaEventSynchronize(end), op);
     float time = 0;
     check_cuda(cudaEventElapsedTime(&time, start, end), op);
@@ -206,7 +207,7 @@ Plan make_plan(const char* op, const Key& key, const Product& p, void* vector) {
   }
   const double operations = 2.0 * static_cast<double>(key.m) * static_cast<double>(key.n) *
                             static_cast<double>(key.k) * static_cast<double>(key.batch);
-  const bool timed = tuning() && candidates.size() > 1 && operations >= kWorthTiming;
+  const bool timed = tuning() && !is_recording() && candidates.size() > 1 && operations >= kWorthTiming;
   const auto& chosen = candidates[timed ? quickest(plan, p, candidates, op) : 0];
   plan.algorithm = chosen.algo;
   // What was timed had all of the workspace, and may use as much as it asked for.

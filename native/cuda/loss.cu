@@ -150,7 +150,7 @@ __global__ void __launch_bounds__(kThreads)
 }  // namespace
 
 void cross_entropy_forward(const TensorView& logits, const TensorView& labels, const TensorView& loss,
-                           const TensorView& accuracy, const TensorView& dlogits) {
+                           const TensorView& accuracy, const TensorView& dlogits, double factor) {
   constexpr auto op = "cross_entropy";
   const int64_t rows = logits.shape[0];
   const int64_t columns = logits.shape[1];
@@ -158,7 +158,7 @@ void cross_entropy_forward(const TensorView& logits, const TensorView& labels, c
     using A = Acc<T>;
     const Scratch of_rows(sizeof(A) * 2 * static_cast<size_t>(rows));
     A* const losses = of_rows.as<A>();
-    const auto share = static_cast<A>(1.0 / static_cast<double>(rows));
+    const auto share = static_cast<A>(factor / static_cast<double>(rows));
     const bool wide = moves_by<kWidth<T>>(columns, logits.data<T>(), dlogits.data<T>());
     with_width<kWidth<T>>(wide, [&]<int N>(std::integral_constant<int, N>) {
       with_packs<N>(columns, [&]<int K>(std::integral_constant<int, K>) {

@@ -3,6 +3,7 @@
 
 #include "cuda/elements.h"
 #include "cuda/tensor_list.h"
+#include "ops/loss_scale.h"
 #include "ops/optimizer.h"
 
 namespace cae::cuda {
@@ -56,29 +57,35 @@ struct AdamwList {
   const void* gradient[48] = {};
   void* first[48] = {};
   void* second[48] = {};
-  void* copy[48] = {};   // null for none
-  double rate[48] = {};  // divided by 1 − β1^t
-  double shrink[48] = {};
+  void* copy[48] = {};    // null for none
+  double scale[48] = {};  // of the step's rate
+  bool decayed[48] = {};
 };
 
 template <typename A>
 struct AdamwNumbers {
-  A beta1, beta2, eps, root;  // root: 1/√(1 − β2^t)
-  double clip, gradient_scale;
+  A beta1, beta2, eps;
 };
 
-// The factor of all gradients; not finite where the step is to be skipped.
+// One thread decides on the update.
 template <typename A>
-__device__ inline A gradient_factor(const A* norm, const AdamwNumbers<A>& numbers) {
-  const double length = static_cast<double>(*norm) * numbers.gradient_scale;
-  if (!(length <= 1.7976931348623157e308)) return static_cast<A>(INFINITY);
-  const double clip = numbers.clip > 0 ? std::min(1.0, numbers.clip / (length + 1e-6)) : 1.0;
-  return static_cast<A>(clip * numbers.gradient_scale);
+__global__ void adamw_factors_kernel(const A* norm, double* updates, const LossScale* loss_scale,
+                                     UpdateRule rule, AdamwFactors* factors) {
+  const double scale = rule.gradient_scale * (loss_scale != nullptr ? loss_scale->inverse : 1.0);
+  const double length = static_cast<double>(*norm) * scale;
+  if (!std::isfinite(length)) {
+    *factors = {static_cast<double>(NAN), 1, 1};
+    return;
+  }
+  const double t = *updates + 1;
+  *updates = t;
+  const double clip = rule.clip > 0 ? std::min(1.0, rule.clip / (length + 1e-6)) : 1.0;
+  *factors = {clip * scale, 1 - std::pow(rule.beta1, t), 1 / std::sqrt(1 - std::pow(rule.beta2, t))};
 }
 
 template <int N, typename A, typename Copy>
 __device__ inline void adamw_pack(A* p, const A* g, A* m, A* v, Copy* copy, A factor, A rate, A shrink,
-                                  const AdamwNumbers<A>& numbers) {
+                                  A root, const AdamwNumbers<A>& numbers) {
   auto weight = load<N>(p);
   const auto gradient = load<N>(g);
   auto first = load<N>(m);
@@ -89,7 +96,7 @@ __device__ inline void adamw_pack(A* p, const A* g, A* m, A* v, Copy* copy, A fa
     first.at[i] = numbers.beta1 * first.at[i] + (1 - numbers.beta1) * d;
     second.at[i] = numbers.beta2 * second.at[i] + (1 - numbers.beta2) * d * d;
     weight.at[i] =
-        weight.at[i] * shrink - rate * first.at[i] / (std::sqrt(second.at[i]) * numbers.root + numbers.eps);
+        weight.at[i] * shrink - rate * first.at[i] / (std::sqrt(second.at[i]) * root + numbers.eps);
   }
   store<N>(m, first);
   store<N>(v, second);
@@ -105,10 +112,11 @@ __device__ inline void adamw_pack(A* p, const A* g, A* m, A* v, Copy* copy, A fa
 
 template <typename A, typename Copy>
 __global__ void __launch_bounds__(kThreads)
-    adamw_kernel(const __grid_constant__ AdamwList list, const A* norm, AdamwNumbers<A> numbers) {
+    adamw_kernel(const __grid_constant__ AdamwList list, const double* rates, const AdamwFactors* factors,
+                 AdamwNumbers<A> numbers) {
   constexpr int N = kWidth<A>;
-  const A factor = gradient_factor(norm, numbers);
-  if (factor == static_cast<A>(INFINITY)) return;
+  const AdamwFactors step = *factors;
+  if (std::isnan(step.gradient)) return;
   const int t = list.cut.tensor_of(static_cast<int>(blockIdx.x));
   const int64_t begin = (static_cast<int>(blockIdx.x) - list.cut.first_block[t]) * kPiece;
   const int64_t end = std::min(list.cut.size[t], begin + kPiece);
@@ -117,8 +125,11 @@ __global__ void __launch_bounds__(kThreads)
   A* m = static_cast<A*>(list.first[t]);
   A* v = static_cast<A*>(list.second[t]);
   auto* copy = static_cast<Copy*>(list.copy[t]);
-  const A rate = static_cast<A>(list.rate[t]);
-  const A shrink = static_cast<A>(list.shrink[t]);
+  const double own = rates[0] * list.scale[t];
+  const A factor = static_cast<A>(step.gradient);
+  const A rate = static_cast<A>(own / step.first_share);
+  const A shrink = static_cast<A>(1 - own * (list.decayed[t] ? rates[1] : 0));
+  const A root = static_cast<A>(step.second_scale);
   const auto at_of = [](auto* base, int64_t at) {
     if constexpr (std::is_void_v<std::remove_pointer_t<decltype(base)>>)
       return base;
@@ -132,9 +143,9 @@ __global__ void __launch_bounds__(kThreads)
       0;
   const int64_t whole = wide ? begin + (end - begin) / N * N : begin;
   for (int64_t at = begin + static_cast<int64_t>(threadIdx.x) * N; at < whole; at += kThreads * N)
-    adamw_pack<N>(p + at, g + at, m + at, v + at, at_of(copy, at), factor, rate, shrink, numbers);
+    adamw_pack<N>(p + at, g + at, m + at, v + at, at_of(copy, at), factor, rate, shrink, root, numbers);
   for (int64_t at = whole + threadIdx.x; at < end; at += kThreads)
-    adamw_pack<1>(p + at, g + at, m + at, v + at, at_of(copy, at), factor, rate, shrink, numbers);
+    adamw_pack<1>(p + at, g + at, m + at, v + at, at_of(copy, at), factor, rate, shrink, root, numbers);
 }
 
 }  // namespace
@@ -167,24 +178,29 @@ void global_norm_forward(const std::vector<TensorView>& gradients, const TensorV
   norm.dtype == Dtype::F64 ? run(double{}) : run(float{});
 }
 
+void adamw_factors_forward(const TensorView& norm, const TensorView& updates, const TensorView& loss_scale,
+                           const UpdateRule& rule, const TensorView& factors) {
+  const auto run = [&]<typename A>(A) {
+    launch("adamw_factors", &adamw_factors_kernel<A>, dim3(1), dim3(1), 0, norm.data<const A>(),
+           updates.data<double>(), loss_scale.data<const LossScale>(), rule, factors.data<AdamwFactors>());
+  };
+  norm.dtype == Dtype::F64 ? run(double{}) : run(float{});
+}
+
 void adamw_forward(const std::vector<TensorView>& parameters, const std::vector<TensorView>& gradients,
                    const std::vector<TensorView>& first, const std::vector<TensorView>& second,
-                   const std::vector<TensorView>& copies, const std::vector<double>& rates,
-                   const std::vector<double>& decays, const TensorView& norm, const AdamwStep& step) {
-  const double first_share = 1 - std::pow(step.beta1, static_cast<double>(step.step));
-  const double second_share = 1 - std::pow(step.beta2, static_cast<double>(step.step));
+                   const std::vector<TensorView>& copies, const std::vector<double>& scales,
+                   const std::vector<bool>& decayed, const TensorView& rates, const TensorView& factors,
+                   const AdamwConstants& constants) {
   const auto run = [&]<typename A, typename Copy>(Dtype copy_dtype, A, Copy*) {
-    const AdamwNumbers<A> numbers{static_cast<A>(step.beta1),
-                                  static_cast<A>(step.beta2),
-                                  static_cast<A>(step.eps),
-                                  static_cast<A>(1 / std::sqrt(second_share)),
-                                  step.clip,
-                                  step.gradient_scale};
+    const AdamwNumbers<A> numbers{static_cast<A>(constants.beta1), static_cast<A>(constants.beta2),
+                                  static_cast<A>(constants.eps)};
     AdamwList list;
     const auto flush = [&] {
       if (list.cut.blocks() > 0)
         launch("adamw", &adamw_kernel<A, Copy>, dim3(static_cast<unsigned>(list.cut.blocks())),
-               dim3(kThreads), 0, list, norm.data<const A>(), numbers);
+               dim3(kThreads), 0, list, rates.data<const double>(), factors.data<const AdamwFactors>(),
+               numbers);
       list = {};
     };
     for (size_t t = 0; t < parameters.size(); ++t) {
@@ -198,14 +214,14 @@ void adamw_forward(const std::vector<TensorView>& parameters, const std::vector<
       list.second[at] = second[t].pointer;
       // A parameter that computes in its own dtype has itself for a copy.
       list.copy[at] = std::is_void_v<Copy> ? nullptr : copies[t].pointer;
-      list.rate[at] = rates[t] / first_share;
-      list.shrink[at] = 1 - rates[t] * decays[t];
+      list.scale[at] = scales[t];
+      list.decayed[at] = decayed[t];
       list.cut.add(parameters[t].numel());
       if (list.cut.full()) flush();
     }
     flush();
   };
-  if (norm.dtype == Dtype::F64) {
+  if (parameters[0].dtype == Dtype::F64) {
     run(Dtype::F64, double{}, static_cast<void*>(nullptr));
     return;
   }

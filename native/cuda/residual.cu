@@ -71,7 +71,12 @@ struct ResidualBackward {
 
 struct DrawnFactor {
   DropPathDraw draw;
-  __device__ float operator()(int64_t index) const { return draw(static_cast<uint64_t>(index)); }
+  const int32_t* step;
+  __device__ float operator()(int64_t index) const {
+    DropPathDraw own = draw;
+    own.draw.step = static_cast<uint32_t>(*step);
+    return own(static_cast<uint64_t>(index));
+  }
 };
 
 }  // namespace
@@ -112,11 +117,11 @@ void residual_backward(const TensorView& dy, const TensorView& branch, const Ten
   });
 }
 
-void drop_path_draw(const TensorView& keep, double rate, double seed, int64_t stream, int64_t step) {
-  const DropPathDraw draw(
-      {static_cast<uint64_t>(seed), static_cast<uint32_t>(stream), static_cast<uint32_t>(step)}, rate);
+void drop_path_draw(const TensorView& keep, double rate, double seed, int64_t stream,
+                    const TensorView& step) {
+  const DropPathDraw draw({static_cast<uint64_t>(seed), static_cast<uint32_t>(stream), 0}, rate);
   dispatch_real(keep.dtype, "drop_path", [&]<typename T>(T) {
-    map_elements("drop_path", keep.numel(), keep.data<T>(), DrawnFactor{draw});
+    map_elements("drop_path", keep.numel(), keep.data<T>(), DrawnFactor{draw, step.data<const int32_t>()});
   });
 }
 

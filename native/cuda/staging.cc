@@ -6,26 +6,31 @@
 
 namespace cae::cuda {
 
-void* Staging::take() {
+void* Staging::take(size_t bytes) {
   std::unique_lock lock(mutex_);
-  if (free_.empty() && made_ == kMost) returned_.wait(lock, [this] { return !free_.empty(); });
-  if (!free_.empty()) {
-    void* const piece = free_.back();
-    free_.pop_back();
+  Pool& pool = pool_for(bytes);
+  if (pool.free.empty() && pool.made == pool.most) {
+    ++waits_;
+    returned_.wait(lock, [&pool] { return !pool.free.empty(); });
+  }
+  if (!pool.free.empty()) {
+    void* const piece = pool.free.back();
+    pool.free.pop_back();
     return piece;
   }
   void* piece = nullptr;
-  check_cuda(cudaHostAlloc(&piece, kPiece, cudaHostAllocDefault), "staging");
-  ++made_;
+  ++waits_;  // the driver may wait for the device before it pins memory
+  check_cuda(cudaHostAlloc(&piece, pool.piece, cudaHostAllocDefault), "staging");
+  ++pool.made;
   return piece;
 }
 
-void Staging::give_back(void* piece) {
+void Staging::give_back(void* piece, size_t bytes) {
   {
     const std::lock_guard lock(mutex_);
-    free_.push_back(piece);
+    pool_for(bytes).free.push_back(piece);
   }
-  returned_.notify_one();
+  returned_.notify_all();
 }
 
 Waiter::Waiter(int device) : device_(device), thread_([this] { work(); }) {}

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <exception>
 #include <functional>
@@ -13,21 +15,35 @@
 
 namespace cae::cuda {
 
-// Pinned host memory that copies go through, in pieces of one size. All of it taken, a request waits for the
-// copies under way.
+// Pinned host memory that copies go through, in pieces of two sizes: a step has many small copies, and few of
+// pictures. All of a size taken, a request waits for the copies under way.
 class Staging {
  public:
-  static constexpr size_t kPiece = size_t{16} << 20;
-  static constexpr size_t kMost = 16;  // pieces
+  static constexpr size_t kPiece = size_t{16} << 20;  // the most at once
 
-  void* take();
-  void give_back(void* piece);
+  // Counts in `waits` how often a request had to wait.
+  explicit Staging(std::atomic<uint64_t>& waits) : waits_(waits) {}
+
+  // Room for `bytes`.
+  void* take(size_t bytes);
+  // What `take(bytes)` gave.
+  void give_back(void* piece, size_t bytes);
 
  private:
+  static constexpr size_t kSmall = size_t{64} << 10;
+  struct Pool {
+    size_t piece;
+    size_t most;
+    std::vector<void*> free;
+    size_t made = 0;
+  };
+  Pool& pool_for(size_t bytes) { return bytes <= kSmall ? small_ : large_; }
+
+  std::atomic<uint64_t>& waits_;
   std::mutex mutex_;
   std::condition_variable returned_;
-  std::vector<void*> free_;
-  size_t made_ = 0;
+  Pool small_{kSmall, 1024, {}};
+  Pool large_{kPiece, 16, {}};
 };
 
 // Calls back when a stream reaches a point: a thread waits for events in their order. Unlike

@@ -152,7 +152,8 @@ struct GatherRows {
     if (id < 0 || id >= rows)
       report(fault, Fault::GatherRowsIndex, id, row, rows);
     else
-      store<N>(y + row * columns + column, load<N>(table + id * columns + column));
+      *reinterpret_cast<Pack<T, N>*>(y + row * columns + column) =
+          *reinterpret_cast<const Pack<T, N>*>(table + id * columns + column);
   }
 };
 
@@ -246,7 +247,7 @@ void embed_tokens_backward(const TensorView& dy, const TensorView& dx, const Ten
 void gather_rows_forward(const TensorView& table, const TensorView& ids, int64_t offset,
                          const TensorView& y) {
   const int64_t columns = table.shape[-1];
-  dispatch_real(table.dtype, "gather_rows", [&]<typename T>(T) {
+  dispatch_any(table.dtype, [&]<typename T>(T) {
     const GatherRows<T> body{table.data<T>(),
                              ids.data<int32_t>(),
                              y.data<T>(),

@@ -5,6 +5,7 @@
 
 #include "cpu/gemm.h"
 #include "emulator/block.h"
+#include "emulator/machine.h"
 #include "ops/conv.h"
 
 namespace cae::cuda {
@@ -96,6 +97,7 @@ void convolve_wide(Convolution g, void* x, void* weight, void* y) {
 }  // namespace
 
 void gemm(const char* op, const Product& product) {
+  emulator::require_cublas();
   emulator::enqueue_host(op, [p = product] {
     for (int64_t i = 0; i < p.batch; ++i)
       multiply(p, static_cast<const char*>(p.a.data) + bytes_of(i * p.m * p.k, p.a.dtype),
@@ -109,6 +111,7 @@ bool gemm_with_sums(const char*, const Product&, void*) {
 }
 
 void convolve(const char* op, const Convolution& convolution, void* x, void* weight, void* y) {
+  emulator::require_cudnn();
   emulator::enqueue_host(op, [g = convolution, x, weight, y] {
     if (g.dtype == Dtype::F16)
       convolve_wide(g, x, weight, y);

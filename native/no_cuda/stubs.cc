@@ -24,6 +24,9 @@ constexpr auto kNone = "this build has no CUDA backend; use --device cpu, or a b
 std::string backend() {
   return {};
 }
+int driver_version() {
+  return 0;
+}
 std::vector<DeviceInfo> devices() {
   fail("device", kNone);
 }
@@ -33,7 +36,25 @@ void select(int index) {
 CachingAllocator& allocator(int index) {
   fail("allocate", kNone);
 }
+std::shared_ptr<CachingAllocator> memory_for(int index) {
+  fail("allocate", kNone);
+}
+MemoryStatistics memory_statistics(int index) {
+  fail("device", kNone);
+}
+void start_recording(int index) {
+  fail("startRecording", kNone);
+}
+std::unique_ptr<RecordedWork> finish_recording(int index) {
+  fail("finishRecording", kNone);
+}
+void abandon_recording(int index) {
+  fail("abandonRecording", kNone);
+}
 void upload(int index, void* to, const void* from, size_t bytes) {
+  fail("upload", kNone);
+}
+void upload_beside(int index, const std::vector<HostCopy>& copies) {
   fail("upload", kNone);
 }
 void download(int index, void* to, const void* from, size_t bytes) {

@@ -8,6 +8,7 @@
 #include "ops/conv.h"
 #include "ops/linear.h"
 #include "ops/loss.h"
+#include "ops/loss_scale.h"
 #include "ops/momentum.h"
 #include "ops/norm.h"
 #include "ops/optimizer.h"

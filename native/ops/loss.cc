@@ -4,14 +4,15 @@
 
 namespace cae::ops {
 
-std::tuple<Tensor, Tensor, Tensor> cross_entropy(const Tensor& logits, const Tensor& labels, bool in_place) {
+std::tuple<Tensor, Tensor, Tensor> cross_entropy(const Tensor& logits, const Tensor& labels, bool in_place,
+                                                 double factor) {
   check_rank("cross_entropy", "logits", logits, 2);
   check_vector("cross_entropy", "labels", labels, logits.shape()[0], Dtype::I32);
   const Dtype dtype = parameter_dtype(logits.dtype());
   Tensor loss = Tensor::empty(logits.device(), {}, dtype);
   Tensor accuracy = Tensor::empty(logits.device(), {}, dtype);
   Tensor dlogits = in_place ? logits : Tensor::empty_like(logits);
-  CAE_LAUNCH(logits.device(), cross_entropy_forward, logits, labels, loss, accuracy, dlogits);
+  CAE_LAUNCH(logits.device(), cross_entropy_forward, logits, labels, loss, accuracy, dlogits, factor);
   return {loss, accuracy, dlogits};
 }
 

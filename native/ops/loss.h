@@ -7,7 +7,7 @@
 namespace cae {
 
 CAE_KERNEL(cross_entropy_forward, const TensorView& logits, const TensorView& labels, const TensorView& loss,
-           const TensorView& accuracy, const TensorView& dlogits)
+           const TensorView& accuracy, const TensorView& dlogits, double factor)
 CAE_KERNEL(mse_forward, const TensorView& x, const TensorView& target, const TensorView& loss)
 CAE_KERNEL(mse_backward, const TensorView& dloss, const TensorView& x, const TensorView& target,
            const TensorView& dx)
@@ -20,9 +20,11 @@ CAE_KERNEL(kl_to_uniform_forward, const TensorView& logits, double factor, const
 namespace ops {
 
 // Mean softmax cross-entropy of logits [R,V] and labels i32 [R], the share of rows whose largest logit is the
-// label's, and the gradient (softmax − one-hot)/R, in one pass over the logits. Returns (loss, accuracy,
-// dlogits), the first two f32 scalars (f64 with f64); dlogits overwrites the logits if `in_place`.
-std::tuple<Tensor, Tensor, Tensor> cross_entropy(const Tensor& logits, const Tensor& labels, bool in_place);
+// label's, and the gradient factor·(softmax − one-hot)/R, in one pass over the logits. Returns (loss,
+// accuracy, dlogits), the first two f32 scalars (f64 with f64); dlogits overwrites the logits if `in_place`.
+// In f16 most of a gradient over R rows is below the smallest number: a factor of R keeps it.
+std::tuple<Tensor, Tensor, Tensor> cross_entropy(const Tensor& logits, const Tensor& labels, bool in_place,
+                                                 double factor);
 
 // Mean of (x − target)² as an f32 scalar (f64 with f64); equal shapes, f32 beside bf16 allowed.
 Tensor mse(const Tensor& x, const Tensor& target);

@@ -1,6 +1,7 @@
 #include "ops/optimizer.h"
 
 #include "ops/checks.h"
+#include "ops/loss_scale.h"
 
 namespace cae::ops {
 
@@ -12,18 +13,32 @@ Tensor global_norm(const std::vector<Tensor>& gradients) {
   return norm;
 }
 
+Tensor adamw_factors(const Tensor& norm, const Tensor& updates, const OptionalTensor& loss_scale,
+                     double beta1, double beta2, double clip, double gradient_scale) {
+  constexpr auto op = "adamw_factors";
+  check_vector(op, "norm", norm, 1, parameter_dtype(norm.dtype()));
+  check_vector(op, "updates", updates, 1, Dtype::F64);
+  if (loss_scale) check_vector(op, "loss_scale", *loss_scale, kLossScaleNumbers, Dtype::F64);
+  Tensor factors = Tensor::empty(norm.device(), {sizeof(AdamwFactors) / sizeof(double)}, Dtype::F64);
+  const UpdateRule rule{beta1, beta2, clip, gradient_scale};
+  CAE_LAUNCH(norm.device(), adamw_factors_forward, norm, updates, loss_scale, rule, factors);
+  return factors;
+}
+
 void adamw(const std::vector<Tensor>& parameters, const std::vector<Tensor>& gradients,
            const std::vector<Tensor>& first, const std::vector<Tensor>& second,
-           const std::vector<Tensor>& copies, const std::vector<double>& rates,
-           const std::vector<double>& decays, const Tensor& norm, double beta1, double beta2, double eps,
-           int64_t step, double clip, double gradient_scale) {
+           const std::vector<Tensor>& copies, const std::vector<double>& scales,
+           const std::vector<bool>& decayed, const Tensor& rates, const Tensor& factors, double beta1,
+           double beta2, double eps) {
   const size_t n = parameters.size();
-  check(gradients.size() == n && first.size() == n && second.size() == n && rates.size() == n &&
-            decays.size() == n,
-        "adamw", "parameters, gradients, moments, rates and decays differ in number");
+  check(gradients.size() == n && first.size() == n && second.size() == n && scales.size() == n &&
+            decayed.size() == n,
+        "adamw", "parameters, gradients, moments, scales and decayed differ in number");
   check(copies.empty() || copies.size() == n, "adamw", "copies are for all parameters or none");
-  check(step >= 1, "adamw", "step ", step, " is below 1");
+  check_vector("adamw", "rates", rates, 2, Dtype::F64);
+  check_vector("adamw", "factors", factors, sizeof(AdamwFactors) / sizeof(double), Dtype::F64);
   for (size_t i = 0; i < n; ++i) {
+    check_dtype("adamw", "a parameter", parameters[i], parameters[0].dtype());
     for (const Tensor* other : {&gradients[i], &first[i], &second[i]}) {
       check(other->numel() == parameters[i].numel(), "adamw", "tensor ", i, " is ", parameters[i].shape(),
             " beside ", other->shape());
@@ -33,9 +48,9 @@ void adamw(const std::vector<Tensor>& parameters, const std::vector<Tensor>& gra
       check(copies[i].numel() == parameters[i].numel(), "adamw", "copy ", i, " differs in size");
   }
   if (n == 0) return;
-  const AdamwStep numbers{beta1, beta2, eps, step, clip, gradient_scale};
-  CAE_LAUNCH(norm.device(), adamw_forward, parameters, gradients, first, second, copies, rates, decays, norm,
-             numbers);
+  const AdamwConstants constants{beta1, beta2, eps};
+  CAE_LAUNCH(factors.device(), adamw_forward, parameters, gradients, first, second, copies, scales, decayed,
+             rates, factors, constants);
 }
 
 }  // namespace cae::ops

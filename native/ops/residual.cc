@@ -36,12 +36,12 @@ Tensor residual_backward(const Tensor& dy, const OptionalTensor& branch, const O
   return dbranch;
 }
 
-Tensor drop_path(int64_t batch, Dtype dtype, Device device, double rate, double seed, int64_t stream,
-                 int64_t step) {
+Tensor drop_path(int64_t batch, Dtype dtype, double rate, double seed, int64_t stream, const Tensor& step) {
   check(rate >= 0 && rate < 1, "drop_path", "rate ", rate, " is outside [0, 1)");
   check(dtype == Dtype::F32 || dtype == Dtype::F64, "drop_path", "factors are f32 or f64");
-  Tensor keep = Tensor::empty(device, {batch}, dtype);
-  CAE_LAUNCH(device, drop_path_draw, keep, rate, seed, stream, step);
+  check_vector("drop_path", "step", step, 1, Dtype::I32);
+  Tensor keep = Tensor::empty(step.device(), {batch}, dtype);
+  CAE_LAUNCH(step.device(), drop_path_draw, keep, rate, seed, stream, step);
   return keep;
 }
 

@@ -8,7 +8,8 @@ CAE_KERNEL(residual_forward, const TensorView& x, const TensorView& branch, cons
            const TensorView& keep, const TensorView& y)
 CAE_KERNEL(residual_backward, const TensorView& dy, const TensorView& branch, const TensorView& gamma,
            const TensorView& keep, const TensorView& dbranch, const TensorView& dgamma, bool accumulate)
-CAE_KERNEL(drop_path_draw, const TensorView& keep, double rate, double seed, int64_t stream, int64_t step)
+CAE_KERNEL(drop_path_draw, const TensorView& keep, double rate, double seed, int64_t stream,
+           const TensorView& step)
 
 namespace ops {
 
@@ -24,9 +25,9 @@ Tensor residual_backward(const Tensor& dy, const OptionalTensor& branch, const O
                          bool accumulate);
 
 // Stochastic depth's factors for a batch, f32 [batch] (f64 on request): 0 with probability `rate`, else
-// 1/(1 − rate); sample b from Philox draw (seed, stream, step, b).
-Tensor drop_path(int64_t batch, Dtype dtype, Device device, double rate, double seed, int64_t stream,
-                 int64_t step);
+// 1/(1 − rate); sample b from Philox draw (seed, stream, step, b). `step` is one i32 number on the device
+// that draws, so that work recorded once can draw anew in each step.
+Tensor drop_path(int64_t batch, Dtype dtype, double rate, double seed, int64_t stream, const Tensor& step);
 
 }  // namespace ops
 }  // namespace cae

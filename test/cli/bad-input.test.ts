@@ -55,6 +55,12 @@ describe('cae-native pretrain refuses in one line', () => {
     ],
     ['an lr that is no number', ['--lr', 'NaN'], 2, /--lr NaN is not allowed; give a number of above 0/],
     ['an unknown flag', ['--learning-rate', '1'], 2, /unknown option '--learning_rate'/],
+    [
+      'fp16 on the cpu',
+      ['--device', 'cpu', '--precision', 'fp16'],
+      2,
+      /--precision fp16 is for --device cuda; on the cpu give bf16 or fp32/,
+    ],
     ['a negative epoch count', ['--epochs', '-3'], 2, /--epochs -3 is not allowed/],
     ['a fraction of a batch', ['--batch-size', '2.5'], 2, /--batch_size 2.5 .* whole number/],
     ['an unknown model', ['--model', 'cae_huge'], 1, /--model cae_huge is not known; choose one of cae_tiny/],

@@ -21,7 +21,13 @@ describe('random draws have the same bits on CUDA as on the CPU', () => {
     ['uniform', filled(4099, (y) => native.uniform(y, -0.3, 0.7, 12345, 3))],
     ['truncatedNormal', filled(4099, (y) => native.truncatedNormal(y, 0.02, 0.02, 12345, 4))],
     ['a wide truncatedNormal', filled(257, (y) => native.truncatedNormal(y, 1, 6, 2 ** 40, 4))],
-    ['dropPath', (device: string) => native.dropPath(257, 'f32', device, 0.25, 9, 1, 77)],
+    [
+      'dropPath',
+      (device: string) => {
+        const step = native.fromBytes(Int32Array.of(77), [1], 'i32', device);
+        return native.dropPath(257, 'f32', 0.25, 9, 1, step);
+      },
+    ],
   ])('%s', (_name, draw) => {
     expect(bits(defaultDevice(), draw)).toEqual(bits('cpu', draw));
   });

@@ -18,7 +18,7 @@ describe('errors on a CUDA device name the op and what is wrong', () => {
     const logits = Tensor.zeros([3, 5]);
     const labels = Tensor.from(Int32Array.of(0, 5, 1), [3]);
     failsLater(
-      () => native.crossEntropy(logits.handle, labels.handle, false),
+      () => native.crossEntropy(logits.handle, labels.handle, false, 1),
       /\[cross_entropy\] label 5 of row 1 is outside 5 classes/,
     );
   });

@@ -172,7 +172,7 @@ describe.each(dtypes)('kernels in %s against the CPU, within %d', (dtype, tolera
     for (const inPlace of [false, true]) {
       expectSame(dtype, 4 * tolerance, (b) => {
         const logits = b.input([rows, classes], 1, { factor: 8 });
-        const [loss, accuracy, dlogits] = native.crossEntropy(logits, b.ids([rows], 2, classes), inPlace);
+        const [loss, accuracy, dlogits] = native.crossEntropy(logits, b.ids([rows], 2, classes), inPlace, 1);
         // One class: nothing but rounding is left of the loss and the gradient.
         return classes === 1 ? { accuracy } : { loss, accuracy, dlogits };
       });
@@ -227,6 +227,7 @@ describe.each(dtypes)('kernels in %s against the CPU, within %d', (dtype, tolera
             dx: native.embedTokensBackward(dy, true, b.dtype, dfirst, accumulate),
             dfirst,
             gathered: native.gatherRows(positions, ids, 1),
+            gatheredIds: native.gatherRows(b.ids([table, 3], 7, 1000), ids, 0),
             repeated: native.repeatToken(first, batch, tokens, b.dtype),
             dtoken,
             concat: native.concatTokens(x, other),

@@ -21,21 +21,23 @@ function step(b: Bench, copyDtype: Dtype | null, clip: number, spoil: boolean): 
   const copies = copyDtype === null ? [] : sizes.map((n) => b.room([n], copyDtype));
   for (const copy of copies) native.fill(copy, 0);
   const norm = native.globalNorm(gradients);
+  const [rates, updates] = [b.room([2], 'f64'), b.room([1], 'f64')];
+  native.write(rates, Float64Array.of(1e-3, 0.05));
+  native.write(updates, Float64Array.of(2));
+  const factors = native.adamwFactors(norm, updates, null, 0.9, 0.999, clip, 0.5);
   native.adamw(
     parameters,
     gradients,
     first,
     second,
     copies,
-    sizes.map((_, i) => 1e-3 * (1 + (i % 3))),
-    sizes.map((_, i) => 0.05 * (i % 2)),
-    norm,
+    sizes.map((_, i) => 1 + (i % 3)),
+    sizes.map((_, i) => i % 2 === 1),
+    rates,
+    factors,
     0.9,
     0.999,
     1e-8,
-    3,
-    clip,
-    0.5,
   );
   const named = (name: string, list: Handle[]): [string, Handle][] =>
     list.slice(0, 9).map((h, i) => [`${name}.${i}`, h]);

@@ -100,9 +100,10 @@ describe('random numbers', () => {
 
   it('dropPath drops its share, scales the rest, and draws anew each step', () => {
     const draw = (step: number): Float32Array => {
-      const y = new Tensor(native.dropPath(10_000, 'f32', 'cpu', 0.25, 3, 4, step));
+      const number = Tensor.from(Int32Array.of(step), [1]);
+      const y = new Tensor(native.dropPath(10_000, 'f32', 0.25, 3, 4, number.handle));
       const values = Float32Array.from(y.dataSync());
-      y.release();
+      for (const tensor of [y, number]) tensor.release();
       return values;
     };
     const values = draw(1);

@@ -222,7 +222,7 @@ describe.each(dtypes)('ops in %s against plain float64 formulas, within %d', (dt
       scope(() => {
         const x = tensorOf(logits, [rows, classes], dtype);
         const target = Tensor.from(labels, [rows]);
-        const [loss, accuracy, grad] = native.crossEntropy(x.handle, target.handle, inPlace);
+        const [loss, accuracy, grad] = native.crossEntropy(x.handle, target.handle, inPlace, 1);
         expectClose(
           { loss: numbers(loss), grad: numbers(grad) },
           { loss: [wanted.loss], grad: wanted.grad },
@@ -240,7 +240,7 @@ describe.each(dtypes)('ops in %s against plain float64 formulas, within %d', (dt
     const wanted = plain.crossEntropy(logits, [0]);
     scope(() => {
       const x = tensorOf(logits, [1, 2], dtype);
-      const [loss] = native.crossEntropy(x.handle, Tensor.from(Int32Array.of(0), [1]).handle, false);
+      const [loss] = native.crossEntropy(x.handle, Tensor.from(Int32Array.of(0), [1]).handle, false, 1);
       expect(wanted.loss).toBeLessThan(1e-3);
       expect(Math.abs(numbers(loss)[0]! - wanted.loss)).toBeLessThan(2 ** -23 * 6);
     });
@@ -253,6 +253,7 @@ describe.each(dtypes)('ops in %s against plain float64 formulas, within %d', (dt
         x.handle,
         Tensor.from(Int32Array.of(0, 1), [2]).handle,
         false,
+        1,
       );
       expect(numbers(loss)[0]).toBeCloseTo(12, 3);
       expect([...numbers(grad)].every(Number.isFinite)).toBe(true);

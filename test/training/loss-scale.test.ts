@@ -59,4 +59,19 @@ describe('loss scaling', () => {
     }
     expect(steps(broken).map((step) => step['loss_scale'])).toEqual(scales);
   });
+
+  it('ends the run, in one line, when the loss or the gradients at every scale are not finite', async () => {
+    const refused = (scaler: GradientScaler, lr: number) =>
+      expect(pretrainSmall({ data, outputDir: temporaryFolder(), epochs: 20, lr, scaler })).rejects;
+    // The first scale overflows, and no other is left.
+    await refused(
+      new GradientScaler({ enabled: true, initScale: 2 ** 127, backoffFactor: 2 ** -150 }),
+      1e-3,
+    ).toThrow(
+      /^the gradient is not finite at any loss scale in fp16 at step 0, loss scale 1\.7\S+; no checkpoint was saved; use --precision bf16, lower --lr or look at the batch's files: .*\.jpg$/,
+    );
+    await refused(new GradientScaler({ enabled: true }), 1e30).toThrow(
+      /^(loss is (NaN|Infinity)|the gradient is not finite at any loss scale) in fp16 at step \d+, .*use --precision bf16, .*\.jpg$/,
+    );
+  });
 });

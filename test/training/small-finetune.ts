@@ -9,8 +9,10 @@ import { VisionTransformer } from '../../lib/models/vision-transformer.js';
 import { classifierConfig } from '../../lib/models/vit-registry.js';
 import { AdamW } from '../../lib/optim/adamw.js';
 import { WeightAverage } from '../../lib/optim/ema.js';
+import type { GradientScaler } from '../../lib/optim/gradient-scaler.js';
 import { layerDecayGroups } from '../../lib/optim/layer-decay.js';
 import { cosineSchedule } from '../../lib/optim/schedules.js';
+import type { Dtype } from '../../lib/tensor/tensor.js';
 import { batchesFrom } from '../../lib/training/batches.js';
 import { ClassificationInput } from '../../lib/training/classification-input.js';
 import { pictureView } from '../../lib/training/classifier-views.js';
@@ -25,6 +27,14 @@ export interface SmallFineTune {
   /** Whether RandAugment, random erasing and mixup are on; default true. */
   augmented?: boolean;
   lr?: number;
+  /** Default: f32. */
+  dtype?: Dtype;
+  /** Default: none. */
+  scaler?: GradientScaler;
+  /** Whether steps on CUDA are recorded; default true. */
+  graph?: boolean;
+  /** Called with the task before the first step. */
+  onTask?: (task: { readonly recorded: boolean }) => void;
   /** Called before each training batch is handed over. */
   onBatch?: (globalIndex: number) => void;
   options?: Partial<LoopOptions>;
@@ -94,13 +104,16 @@ export async function finetuneSmall(run: SmallFineTune): Promise<string> {
       },
       testBatches: () => onePass(test),
       mixed: augmented,
-      dtype: 'f32',
+      dtype: run.dtype ?? 'f32',
+      scaler: run.scaler,
+      graph: run.graph,
       seed: 7,
       lr: cosineSchedule({ baseValue: lr, finalValue: 1e-6, epochs, stepsPerEpoch }),
       weightDecay: cosineSchedule({ baseValue: 0.05, finalValue: 0.05, epochs, stepsPerEpoch }),
       leastScale: 0.65 ** 3,
       average,
     });
+    run.onTask?.(task);
     await runTraining(task, {
       label: 'test',
       outputDir,
@@ -116,13 +129,14 @@ export async function finetuneSmall(run: SmallFineTune): Promise<string> {
       unchanged: { steps_per_epoch: stepsPerEpoch },
       stream: { write: (text: string) => said.push(text) },
       ...run.options,
-    });
+    }).finally(() => task.dispose());
   } finally {
     loader.close();
     test.close();
     input.dispose();
     optimizer.dispose();
     average.dispose();
+    run.scaler?.dispose();
     model.dispose();
   }
   return said.join('');

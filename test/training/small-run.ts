@@ -5,11 +5,13 @@ import { ImageFolder } from '../../lib/data/image-folder.js';
 import { createPretrainLoader } from '../../lib/data/pretrain-transform.js';
 import { Cae } from '../../lib/models/cae.js';
 import { modelConfig } from '../../lib/models/registry.js';
+import { native } from '../../lib/native/addon.js';
 import { AdamW } from '../../lib/optim/adamw.js';
 import type { GradientScaler } from '../../lib/optim/gradient-scaler.js';
 import { parameterGroups } from '../../lib/optim/parameter-groups.js';
 import { cosineSchedule } from '../../lib/optim/schedules.js';
-import { Tensor } from '../../lib/tensor/tensor.js';
+import { keep } from '../../lib/tensor/scope.js';
+import { type Dtype, Tensor } from '../../lib/tensor/tensor.js';
 import { batchesFrom } from '../../lib/training/batches.js';
 import { type LoopOptions, runTraining } from '../../lib/training/loop.js';
 import { halfNormalization, PretrainTask, type TargetTokenizer } from '../../lib/training/pretrain.js';
@@ -33,15 +35,22 @@ export async function makePictures(root: string, perClass: number): Promise<stri
 const vocabulary = 16;
 
 /** A tokenizer whose token is the place: learnable, and the same for each picture. */
-const placeTokenizer: TargetTokenizer = {
-  encode: (images) => {
-    const count = images.shape[0]! * 16;
-    return Tensor.from(
-      Int32Array.from({ length: count }, (_, i) => i % vocabulary),
-      [count],
-    );
-  },
-};
+class PlaceTokenizer implements TargetTokenizer {
+  readonly #tokens: Tensor;
+
+  constructor(batch: number) {
+    const tokens = Int32Array.from({ length: batch * 16 }, (_, i) => i % vocabulary);
+    this.#tokens = keep(Tensor.from(tokens, [tokens.length]));
+  }
+
+  encode(): Tensor {
+    return new Tensor(native.cast(this.#tokens.handle, 'i32'));
+  }
+
+  dispose(): void {
+    this.#tokens.release();
+  }
+}
 
 export interface SmallRun {
   data: string;
@@ -49,8 +58,14 @@ export interface SmallRun {
   epochs?: number;
   updateFreq?: number;
   lr?: number;
+  /** Default: f32. */
+  dtype?: Dtype;
   /** Default: none. */
   scaler?: GradientScaler;
+  /** Whether steps on CUDA are recorded; default true. */
+  graph?: boolean;
+  /** Called with the task before the first step. */
+  onTask?: (task: PretrainTask) => void;
   /** Called before each batch is handed over. */
   onBatch?: (globalIndex: number) => void;
   options?: Partial<LoopOptions>;
@@ -91,11 +106,12 @@ export async function pretrainSmall(run: SmallRun): Promise<string> {
   });
   const stepsPerEpoch = Math.floor(loader.batchesPerEpoch / updateFreq);
   const optimizer = new AdamW(parameterGroups(model.namedParameters()));
+  const tokenizer = new PlaceTokenizer(4);
   const said: string[] = [];
   try {
     const task = new PretrainTask({
       model,
-      tokenizer: placeTokenizer,
+      tokenizer,
       optimizer,
       batches: async function* (epoch, first) {
         for await (const batch of batchesFrom(loader, epoch, first)) {
@@ -105,7 +121,7 @@ export async function pretrainSmall(run: SmallRun): Promise<string> {
       },
       batchSize: 4,
       maskedPatches: 8,
-      dtype: 'f32',
+      dtype: run.dtype ?? 'f32',
       seed: 7,
       normalization: halfNormalization,
       tokenizerNormalization: halfNormalization,
@@ -113,7 +129,9 @@ export async function pretrainSmall(run: SmallRun): Promise<string> {
       weightDecay: cosineSchedule({ baseValue: 0.05, finalValue: 0.05, epochs, stepsPerEpoch }),
       clip: 3,
       scaler: run.scaler,
+      graph: run.graph,
     });
+    run.onTask?.(task);
     await runTraining(task, {
       label: 'test',
       outputDir,
@@ -133,6 +151,8 @@ export async function pretrainSmall(run: SmallRun): Promise<string> {
   } finally {
     loader.close();
     optimizer.dispose();
+    run.scaler?.dispose();
+    tokenizer.dispose();
     model.dispose();
   }
   return said.join('');

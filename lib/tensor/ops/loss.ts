@@ -13,11 +13,17 @@ export function crossEntropy(
   labels: Tensor,
   inPlace = false,
 ): { loss: Tensor; accuracy: Tensor } {
-  const [lossOf, accuracyOf, gradOf] = native.crossEntropy(logits.handle, labels.handle, inPlace);
+  // f16 has no room for a row's share of the mean's gradient: there the rows' own are kept, and shared out later.
+  const factor = logits.dtype === 'f16' ? logits.shape[0]! : 1;
+  const [lossOf, accuracyOf, gradOf] = native.crossEntropy(logits.handle, labels.handle, inPlace, factor);
   const loss = new Tensor(lossOf);
   const accuracy = new Tensor(accuracyOf);
   const grad = new Tensor(gradOf);
-  record([loss], [logits], [grad], (dloss) => [new Tensor(native.scaleBy(grad.handle, dloss!.handle))]);
+  record([loss], [logits], [grad], (dloss) => {
+    const { handle } = dloss!;
+    const share = factor === 1 ? handle : new Tensor(native.add(handle, handle, 1 / factor, 0)).handle;
+    return [new Tensor(native.scaleBy(grad.handle, share))];
+  });
   return { loss, accuracy };
 }
 

@@ -49,7 +49,8 @@ export function residual(
 /** Where a stochastic-depth draw comes from: a pure function of these, so that a resumed run draws the same. */
 export interface DropPathDraw {
   seed: number;
-  step: number;
+  /** or one i32 on the device */
+  step: number | Tensor;
 }
 
 /**
@@ -64,5 +65,11 @@ export function dropPath(
   device = defaultDevice(),
 ): Tensor | null {
   if (rate === 0 || draw === null) return null;
-  return new Tensor(native.dropPath(batch, 'f32', device, rate, draw.seed, stream, draw.step));
+  const { seed, step } = draw;
+  if (step instanceof Tensor)
+    return new Tensor(native.dropPath(batch, 'f32', rate, seed, stream, step.handle));
+  const own = Tensor.from(Int32Array.of(step), [1], device);
+  const factors = new Tensor(native.dropPath(batch, 'f32', rate, seed, stream, own.handle));
+  own.release();
+  return factors;
 }
