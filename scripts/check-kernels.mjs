@@ -3,9 +3,10 @@ import { readFileSync } from 'node:fs';
 
 /**
  * Kernels that need not be quick: f64 exists for checks of gradients, and random numbers are drawn at the start of a
- * run or a few to a sample; both call the library's double functions, which have stack frames.
+ * run or a few to a sample; both call the library's double functions, which have stack frames. So has its cosine of
+ * large angles, for the noise of erased boxes.
  */
-const cold = /double|Draw|finish_scalar|finish_norm|probe_kernel/;
+const cold = /double|Draw|finish_scalar|finish_norm|probe_kernel|erase_boxes/;
 
 const kernels = new Map();
 let name = '';

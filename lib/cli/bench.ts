@@ -73,9 +73,10 @@ async function benchClassifier(
   task: 'finetune' | 'features',
   values: FlagValues<typeof flags>,
 ): Promise<void> {
-  const { model, batch, device, precision, steps } = values;
+  const { model, batch, precision, steps } = values;
   const name = /^(tiny|small|base|large)$/.test(model) ? `cae_${model}_patch16_224` : model;
   const config = classifierConfig(name, { dropPath: task === 'finetune' ? 0.1 : 0 });
+  const device = useDevice(values.device);
   if (values.threads !== undefined) native.setThreads(values.threads);
   const run = task === 'finetune' ? runFinetuneBench : runFeaturesBench;
   const dtype = precision === 'bf16' ? 'bf16' : 'f32';

@@ -22,7 +22,6 @@ export function checkClassifyFlags(task: ClassifierTask, flags: ClassifyFlags): 
   both('use_cls', 'use_mean_pooling');
   both('rel_pos_bias', 'disable_rel_pos_bias');
   both('sin_pos_emb', 'disable_sin_pos_emb');
-  wants(flags.device === 'cpu', `--device ${flags.device} is not part of this build; use cpu`);
   wants(flags.world_size === 1, `--world_size ${flags.world_size}: this build trains in one process; give 1`);
   wants(
     flags.local_rank <= 0,

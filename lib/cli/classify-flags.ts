@@ -1,4 +1,4 @@
-import { choiceFlag, intFlag, numberFlag, numbersFlag, switchFlag, textFlag } from './flags.js';
+import { choiceFlag, deviceFlag, intFlag, numberFlag, numbersFlag, switchFlag, textFlag } from './flags.js';
 
 /** What every command that looks at labelled pictures takes: which encoder, and how it computes. */
 export const encoderFlags = {
@@ -30,7 +30,7 @@ export const encoderFlags = {
   ),
   seed: intFlag(0, 'every random draw is a function of it', { min: 0, max: 2 ** 32 - 1 }),
   precision: choiceFlag(['fp32', 'bf16'], 'fp32', 'numbers to compute with'),
-  device: textFlag('cpu', 'where to compute; this build: cpu', 'device'),
+  device: deviceFlag(),
   threads: intFlag(undefined, 'threads that compute; default: all cores', { min: 1, max: 1024 }),
   num_workers: intFlag(10, 'most threads that decode pictures', { min: 1, max: 1024 }),
 } as const;
@@ -68,8 +68,8 @@ export const trainingFlags = {
   start_epoch: intFlag(0, 'first epoch of a run that does not resume', { min: 0 }),
   eval: switchFlag('evaluate only: the checkpoint of --resume, or the newest of --output_dir'),
   dist_eval: switchFlag('accepted: one process evaluates all pictures'),
-  pin_mem: switchFlag('accepted: the cpu has no memory to pin'),
-  no_pin_mem: switchFlag('accepted: the cpu has no memory to pin'),
+  pin_mem: switchFlag('accepted: copies to a GPU go through pinned memory in any case'),
+  no_pin_mem: switchFlag('accepted: copies to a GPU go through pinned memory in any case'),
   world_size: intFlag(1, 'processes: this build trains in one', { min: 1 }),
   local_rank: intFlag(-1, 'place among processes: this build trains in one', { min: -1 }),
   dist_on_itp: switchFlag('for a cluster this build does not know'),

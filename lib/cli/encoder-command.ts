@@ -10,7 +10,7 @@ import { ClassificationInput } from '../training/classification-input.js';
 import { outputs } from '../training/outputs.js';
 import { dtypeOf, pixelNormalization } from './classifier-data.js';
 import { encoderFlags } from './classify-flags.js';
-import { choiceFlag, type FlagValues, intFlag, textFlag, usageError } from './flags.js';
+import { choiceFlag, type FlagValues, intFlag, pickDevice, textFlag, usageError } from './flags.js';
 import { checkpointEntries, configOf, loadInto, normalizationOf, openCheckpoint } from './open-checkpoint.js';
 
 /** Flags of the commands that want features of pictures. */
@@ -39,7 +39,6 @@ export interface OpenEncoder extends Disposable {
 
 /** The encoder of the flags: the checkpoint's, or one of random weights. */
 export async function openEncoder(flags: FeatureFlags): Promise<OpenEncoder> {
-  if (flags.device !== 'cpu') throw usageError(`--device ${flags.device} is not part of this build; use cpu`);
   if (flags.checkpoint === undefined && !flags.random) {
     throw usageError('--checkpoint is missing; give it, or --random with a --model');
   }
@@ -57,10 +56,12 @@ export async function openEncoder(flags: FeatureFlags): Promise<OpenEncoder> {
   const layer = flags.layer ?? config.depth;
   if (layer > config.depth) throw usageError(`--layer ${layer}: the encoder has ${config.depth} blocks`);
   if (flags.threads !== undefined) native.setThreads(flags.threads);
+  const { note } = pickDevice(flags.device);
   const model = finetuned ? new VisionTransformer(config) : new FeatureEncoder(config);
   model.initialize(flags.seed);
-  if (flags.random) process.stderr.write('the encoder has random weights\n');
-  else process.stderr.write(`${loadInto(model, checkpoint).join('\n')}\n`);
+  const notes = flags.random ? ['the encoder has random weights'] : loadInto(model, checkpoint);
+  if (note !== null) notes.unshift(note);
+  process.stderr.write(`${notes.join('\n')}\n`);
   const normalization = normalizationOf(flags, saved, 'imagenet');
   const cropPct = flags.crop_pct ?? saved.cropPct ?? defaultCropPct(config.imageSize);
   const input = new ClassificationInput({

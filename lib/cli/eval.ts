@@ -19,10 +19,10 @@ import {
   type FlagValues,
   flagValues,
   intFlag,
+  pickDevice,
   required,
   switchFlag,
   textFlag,
-  usageError,
 } from './flags.js';
 import {
   checkpointEntries,
@@ -62,16 +62,15 @@ export function register(command: Command): void {
 }
 
 async function evaluate(dataPath: string, values: EvalFlags): Promise<void> {
-  if (values.device !== 'cpu') {
-    throw usageError(`--device ${values.device} is not part of this build; use cpu`);
-  }
   const path = required('checkpoint', values.checkpoint);
   using checkpoint = await openCheckpoint(path, values.model_key);
   const { saved } = checkpoint;
   const dataSet = values.data_set;
   const images = openEvalData({ dataSet, dataPath, evalDataPath: dataPath, nbClasses: values.nb_classes });
+  const { note } = pickDevice(values.device);
   const model = openClassifier(values, checkpoint, path);
   checkClasses(images, saved, model.classes, path);
+  if (note !== null) process.stderr.write(`${note}\n`);
   if (values.threads !== undefined) native.setThreads(values.threads);
   const inputSize = model.config.imageSize;
   const loader = createEvalLoader({

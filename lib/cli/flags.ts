@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { UserError } from '../errors.js';
-import { chooseDevice } from '../tensor/device.js';
+import { chooseDevice, type DeviceChoice } from '../tensor/device.js';
 import { usageExitCode } from './flag-spelling.js';
 
 /** One flag: how its text becomes a value, and the value without it. */
@@ -128,7 +128,24 @@ export function choiceFlag<W extends string, T extends W | undefined>(
 
 /** Where to compute. */
 export function deviceFlag(): Flag<undefined | string> {
-  return textFlag(undefined, 'where to compute: cpu, cuda or cuda:N; default: cuda where it works', 'device');
+  return textFlag(
+    undefined,
+    'where to compute: cpu, cuda, cuda:N or auto, the default: cuda where it works',
+    'device',
+  );
+}
+
+/**
+ * Makes the device of a command line the default one.
+ * @returns its name, and what to say of it once nothing can be refused any more
+ * @throws UserError where the named device cannot be used
+ */
+export function pickDevice(named: string | undefined): DeviceChoice {
+  try {
+    return chooseDevice(named);
+  } catch (error) {
+    throw error instanceof UserError ? usageError(error.message) : error;
+  }
 }
 
 /**
@@ -137,13 +154,9 @@ export function deviceFlag(): Flag<undefined | string> {
  * @throws UserError where the named device cannot be used
  */
 export function useDevice(named: string | undefined): string {
-  try {
-    const { device, note } = chooseDevice(named);
-    if (note !== null) process.stderr.write(`${note}\n`);
-    return device;
-  } catch (error) {
-    throw error instanceof UserError ? usageError(error.message) : error;
-  }
+  const { device, note } = pickDevice(named);
+  if (note !== null) process.stderr.write(`${note}\n`);
+  return device;
 }
 
 /** On where it is given. */

@@ -25,7 +25,7 @@ import {
   type TrainableClassifier,
 } from './classifier-model.js';
 import { type ClassifyFlags, checkClassifyFlags } from './classify-checks.js';
-import { required, usageError } from './flags.js';
+import { pickDevice, required, usageError } from './flags.js';
 import { normalizationOf, openCheckpoint } from './open-checkpoint.js';
 import { parametersOf } from './pretrain.js';
 import { report } from './score-report.js';
@@ -35,9 +35,6 @@ export async function trainClassifier(task: ClassifierTask, flags: ClassifyFlags
   checkClassifyFlags(task, flags);
   const data = openData(flags);
   if (flags.threads !== undefined) native.setThreads(flags.threads);
-  if (flags.precision === 'bf16' && !native.buildInfo().avx512Bf16) {
-    process.stderr.write('this CPU has no AVX512-BF16: --precision bf16 is slower than fp32 here\n');
-  }
   using checkpoint = await openCheckpoint(flags.finetune, flags.model_key);
   const { saved } = checkpoint;
   const config = classifierConfigOf(task, flags, saved, data.classes.length);
@@ -51,7 +48,12 @@ export async function trainClassifier(task: ClassifierTask, flags: ClassifyFlags
     normalization: normalizationOf({ normalization: flags.normalization ?? told }, saved, fallback),
     cropPct: flags.crop_pct ?? defaultCropPct(config.imageSize),
   };
+  const { device, note } = pickDevice(flags.device);
+  if (device === 'cpu' && flags.precision === 'bf16' && !native.buildInfo().avx512Bf16) {
+    process.stderr.write('this CPU has no AVX512-BF16: --precision bf16 is slower than fp32 here\n');
+  }
   const { model, notes } = loadedClassifier(task, config, flags, checkpoint);
+  if (note !== null) notes.unshift(note);
   const say = (): void => void process.stderr.write(`${notes.join('\n')}\n`);
   if (flags.cache_features && !flags.eval) {
     checkBatch(pictures, data.train.length);

@@ -42,11 +42,11 @@ export interface DeviceChoice {
 }
 
 /**
- * The device to use: the one named, else cuda where it works, else cpu. It becomes the default device.
+ * The device to use: the one named, or for `auto` or none cuda where it works, else cpu. It becomes the default device.
  * @throws UserError where the named device cannot be used
  */
 export function chooseDevice(named?: string): DeviceChoice {
-  if (named !== undefined) {
+  if (named !== undefined && named !== 'auto') {
     setDefaultDevice(named);
     return { device: named, note: named === 'cpu' ? null : `device: ${named}${nameOf(named)}` };
   }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numbers>
 
@@ -63,6 +64,24 @@ CAE_HOST_DEVICE inline double normal_quantile(double p) {
   const double u = e * std::sqrt(2 * std::numbers::pi) * std::exp(x * x / 2);
   return x - u / (1 + x * u / 2);
 }
+
+// Four standard normal numbers of one draw: two of Box and Muller's pairs.
+struct NormalsDraw {
+  static constexpr int kNumbers = 4;
+  Philox draw;
+  CAE_HOST_DEVICE std::array<float, kNumbers> operator()(uint64_t index) const {
+    const auto words = draw(index);
+    std::array<float, kNumbers> normals{};
+    for (int pair = 0; pair < 2; ++pair) {
+      const float u = (static_cast<float>(words[2 * pair]) + 0.5f) * 0x1p-32f;
+      const float angle = static_cast<float>(words[2 * pair + 1]) * (0x1p-31f * std::numbers::pi_v<float>);
+      const float radius = std::sqrt(-2 * std::log(u));
+      normals[2 * pair] = radius * std::cos(angle);
+      normals[2 * pair + 1] = radius * std::sin(angle);
+    }
+    return normals;
+  }
+};
 
 // Normal with mean 0 and the deviation, cut at ±cut, by inversion.
 struct TruncatedNormalDraw {

@@ -1,10 +1,10 @@
 #include "ops/augment.h"
 
 #include <algorithm>
-#include <cmath>
-#include <numbers>
+#include <array>
 
-#include "core/philox.h"
+#include "core/draws.h"
+#include "core/rectangle.h"
 #include "cpu/vector_math.h"
 
 namespace cae::cpu {
@@ -12,45 +12,25 @@ namespace {
 
 enum Fill : int64_t { kZeros = 0, kColour = 1 };
 
-// A rectangle cut to a picture of height × width.
-struct Rectangle {
-  int64_t top, left, bottom, right;
-  Rectangle(const int32_t* box, int64_t height, int64_t width)
-      : top(std::clamp<int64_t>(box[0], 0, height)),
-        left(std::clamp<int64_t>(box[1], 0, width)),
-        bottom(std::clamp<int64_t>(int64_t{box[0]} + box[2], top, height)),
-        right(std::clamp<int64_t>(int64_t{box[1]} + box[3], left, width)) {}
-};
-
-// Standard normal numbers by index, four a draw (two of Box and Muller's pairs).
+// Standard normal numbers by index, four a draw.
 class Normals {
  public:
   // Those of index first + e.
-  Normals(const Philox& draw, uint64_t first) : draw_(draw), first_(first / kDraw) {}
+  Normals(const NormalsDraw& draw, uint64_t first) : draw_(draw), first_(first / NormalsDraw::kNumbers) {}
   float operator()(int64_t e) {
-    const int64_t block = e / kDraw;
-    if (block != block_) fill(block);
-    return values_[e % kDraw];
+    const int64_t block = e / NormalsDraw::kNumbers;
+    if (block != block_) {
+      values_ = draw_(first_ + static_cast<uint64_t>(block));
+      block_ = block;
+    }
+    return values_[e % NormalsDraw::kNumbers];
   }
 
  private:
-  static constexpr int64_t kDraw = 4;
-  void fill(int64_t block) {
-    const auto words = draw_(first_ + static_cast<uint64_t>(block));
-    for (int pair = 0; pair < 2; ++pair) {
-      const float u = (static_cast<float>(words[2 * pair]) + 0.5f) * 0x1p-32f;
-      const float angle = static_cast<float>(words[2 * pair + 1]) * (0x1p-31f * std::numbers::pi_v<float>);
-      const float radius = std::sqrt(-2 * std::log(u));
-      values_[2 * pair] = radius * std::cos(angle);
-      values_[2 * pair + 1] = radius * std::sin(angle);
-    }
-    block_ = block;
-  }
-
-  const Philox& draw_;
+  const NormalsDraw& draw_;
   uint64_t first_;
   int64_t block_ = -1;
-  float values_[kDraw];
+  std::array<float, NormalsDraw::kNumbers> values_{};
 };
 
 }  // namespace
@@ -59,7 +39,8 @@ void erase_boxes_forward(const TensorView& images, const TensorView& boxes, cons
                          int64_t fill, double seed, int64_t stream, int64_t step) {
   const int64_t channels = images.shape[1], height = images.shape[2], width = images.shape[3];
   const int64_t count = boxes.shape[1];
-  const Philox draw{static_cast<uint64_t>(seed), static_cast<uint32_t>(stream), static_cast<uint32_t>(step)};
+  const NormalsDraw draw{
+      {static_cast<uint64_t>(seed), static_cast<uint32_t>(stream), static_cast<uint32_t>(step)}};
   dispatch_float(images.dtype, "erase_boxes", [&]<typename T>(T) {
 #pragma omp parallel for schedule(dynamic)
     for (int64_t b = 0; b < images.shape[0]; ++b) {

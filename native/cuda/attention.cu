@@ -2,13 +2,12 @@
 // heads at once around own softmax kernels, with the heads gathered before and scattered after.
 #include "cuda/dispatch.h"
 #include "cuda/library.h"
-#include "cuda/tile.h"
+#include "cuda/softmax.h"
 #include "ops/attention.h"
+#include "ops/pointwise.h"
 
 namespace cae::cuda {
 namespace {
-
-constexpr int kThreads = 128;  // of a block that has one row of scores
 
 // Heads of [batch, length] rows of `row_size` elements, from or to dense [batch, heads, length, head_dim].
 template <typename T>
@@ -45,44 +44,6 @@ void move_heads(const char* op, T* rows, T* dense, const AttentionLayout& a, int
   over_tiles<kWidth<T>>(op, a.batch * a.heads * length, a.head_dim, wide, body);
 }
 
-// p = softmax(scale·scores) by rows, and each row's log-sum-exp.
-template <typename T>
-__global__ void __launch_bounds__(kThreads)
-    softmax_kernel(int64_t columns, Acc<T> scale, const Acc<T>* scores, T* p, Acc<T>* log_sum) {
-  using A = Acc<T>;
-  const A* in = scores + blockIdx.x * columns;
-  A top = static_cast<A>(-INFINITY);
-  for (int64_t c = threadIdx.x; c < columns; c += kThreads) top = Max{}(top, scale * in[c]);
-  top = over_block<Max>(top);
-  A sum = 0;
-  for (int64_t c = threadIdx.x; c < columns; c += kThreads) sum += fast_exp(scale * in[c] - top);
-  sum = over_block<Sum>(sum);
-  const A inverse = A(1) / sum;
-  for (int64_t c = threadIdx.x; c < columns; c += kThreads)
-    p[blockIdx.x * columns + c] = T(fast_exp(scale * in[c] - top) * inverse);
-  if (threadIdx.x == 0) log_sum[blockIdx.x] = top + std::log(sum);
-}
-
-// p again from the kept log-sums, and ds = p·(dp − Σ p·dp)·scale.
-template <typename T>
-__global__ void __launch_bounds__(kThreads)
-    softmax_backward_kernel(int64_t columns, Acc<T> scale, const Acc<T>* scores, const Acc<T>* dp,
-                            const Acc<T>* log_sum, T* p, T* ds) {
-  using A = Acc<T>;
-  const int64_t start = blockIdx.x * columns;
-  const A log_total = log_sum[blockIdx.x];
-  A dot = 0;
-  for (int64_t c = threadIdx.x; c < columns; c += kThreads)
-    dot += fast_exp(scale * scores[start + c] - log_total) * dp[start + c];
-  dot = over_block<Sum>(dot);
-  for (int64_t c = threadIdx.x; c < columns; c += kThreads) {
-    const A probability = fast_exp(scale * scores[start + c] - log_total);
-    const A slope = probability * (dp[start + c] - dot) * scale;
-    p[start + c] = T(probability);
-    ds[start + c] = T(slope);
-  }
-}
-
 // Sizes of one call.
 struct Extents {
   int64_t heads, q, k, scores;  // heads of all the batch; elements of dense q, of dense k or v, of the scores
@@ -91,6 +52,10 @@ struct Extents {
         q(heads * a.q_length * a.head_dim),
         k(heads * a.k_length * a.head_dim),
         scores(heads * a.q_length * a.k_length) {}
+  template <typename A>
+  static Scores<A> rows_of(const A* scores, const TensorView& bias, const AttentionLayout& a) {
+    return {scores, bias.data<const A>(), static_cast<A>(a.scale), a.batch, a.heads * a.q_length, a.k_length};
+  }
 };
 
 template <typename T>
@@ -98,13 +63,9 @@ Matrix dense(const T* data, bool transposed = false) {
   return {data, DtypeOf<T>::value, transposed};
 }
 
-}  // namespace
-
-void attention_forward(const TensorView& q, const TensorView& k, const TensorView& v,
-                       const AttentionLayout& a, const TensorView& out, const TensorView& log_sum) {
-  constexpr auto op = "attention";
-  if (out.numel() == 0) return;
-  if (fused_attention_forward(q, k, v, a, out, log_sum)) return;
+void forward(const char* op, const TensorView& q, const TensorView& k, const TensorView& v,
+             const TensorView& bias, const AttentionLayout& a, const TensorView& out,
+             const TensorView& log_sum) {
   const Extents n(a);
   dispatch_real(q.dtype, op, [&]<typename T>(T) {
     using A = Acc<T>;
@@ -124,8 +85,7 @@ void attention_forward(const TensorView& q, const TensorView& k, const TensorVie
               .c = scores.as<A>(),
               .c_dtype = DtypeOf<A>::value,
               .batch = n.heads});
-    launch(op, &softmax_kernel<T>, dim3(static_cast<unsigned>(n.heads * a.q_length)), dim3(kThreads), 0,
-           a.k_length, static_cast<A>(a.scale), scores.as<const A>(), p.as<T>(), log_sum.data<A>());
+    softmax(op, n.rows_of(scores.as<const A>(), bias, a), p.as<T>(), log_sum.data<A>());
     gemm(op, {.m = a.q_length,
               .n = a.head_dim,
               .k = a.k_length,
@@ -138,12 +98,10 @@ void attention_forward(const TensorView& q, const TensorView& k, const TensorVie
   });
 }
 
-void attention_backward(const TensorView& dout, const TensorView& q, const TensorView& k, const TensorView& v,
-                        const AttentionLayout& a, const TensorView& out, const TensorView& log_sum,
-                        const TensorView& dq, const TensorView& dk, const TensorView& dv) {
-  constexpr auto op = "attention_backward";
-  if (q.numel() == 0) return;
-  if (fused_attention_backward(dout, q, k, v, a, out, log_sum, dq, dk, dv)) return;
+void backward(const char* op, const TensorView& dout, const TensorView& q, const TensorView& k,
+              const TensorView& v, const TensorView& bias, const AttentionLayout& a,
+              const TensorView& log_sum, const TensorView& dq, const TensorView& dk, const TensorView& dv,
+              const TensorView& dbias) {
   const Extents n(a);
   dispatch_real(q.dtype, op, [&]<typename T>(T) {
     using A = Acc<T>;
@@ -177,9 +135,8 @@ void attention_backward(const TensorView& dout, const TensorView& q, const Tenso
               .c = dp.as<A>(),
               .c_dtype = wide,
               .batch = n.heads});
-    launch(op, &softmax_backward_kernel<T>, dim3(static_cast<unsigned>(n.heads * a.q_length)), dim3(kThreads),
-           0, a.k_length, static_cast<A>(a.scale), scores.as<const A>(), dp.as<const A>(),
-           log_sum.data<const A>(), p.as<T>(), ds.as<T>());
+    softmax_backward(op, n.rows_of(scores.as<const A>(), bias, a), dp.as<const A>(), log_sum.data<const A>(),
+                     p.as<T>(), ds.as<T>(), dbias.data<A>());
     gemm(op, {.m = a.k_length,
               .n = a.head_dim,
               .k = a.q_length,
@@ -208,6 +165,37 @@ void attention_backward(const TensorView& dout, const TensorView& q, const Tenso
               .batch = n.heads});
     move_heads(op, dk.data<T>() + a.k_offset, result.as<T>(), a, a.k_length, a.kv_row, false);
   });
+}
+
+}  // namespace
+
+void attention_forward(const TensorView& q, const TensorView& k, const TensorView& v,
+                       const AttentionLayout& a, const TensorView& out, const TensorView& log_sum) {
+  if (out.numel() == 0 || fused_attention_forward(q, k, v, a, out, log_sum)) return;
+  forward("attention", q, k, v, {}, a, out, log_sum);
+}
+
+void biased_attention_forward(const TensorView& q, const TensorView& k, const TensorView& v,
+                              const TensorView& bias, const AttentionLayout& a, const TensorView& out,
+                              const TensorView& log_sum) {
+  if (out.numel() > 0) forward("biased_attention", q, k, v, bias, a, out, log_sum);
+}
+
+void attention_backward(const TensorView& dout, const TensorView& q, const TensorView& k, const TensorView& v,
+                        const AttentionLayout& a, const TensorView& out, const TensorView& log_sum,
+                        const TensorView& dq, const TensorView& dk, const TensorView& dv) {
+  if (q.numel() == 0 || fused_attention_backward(dout, q, k, v, a, out, log_sum, dq, dk, dv)) return;
+  backward("attention_backward", dout, q, k, v, {}, a, log_sum, dq, dk, dv, {});
+}
+
+void biased_attention_backward(const TensorView& dout, const TensorView& q, const TensorView& k,
+                               const TensorView& v, const TensorView& bias, const AttentionLayout& a,
+                               const TensorView&, const TensorView& log_sum, const TensorView& dq,
+                               const TensorView& dk, const TensorView& dv, const TensorView& dbias) {
+  if (q.numel() == 0)
+    fill_constant(dbias, 0);
+  else
+    backward("biased_attention_backward", dout, q, k, v, bias, a, log_sum, dq, dk, dv, dbias);
 }
 
 }  // namespace cae::cuda

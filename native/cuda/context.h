@@ -11,7 +11,17 @@ namespace cae::cuda {
 
 // A kernel cannot throw: it leaves a note of bad data here, and the next notify or synchronize throws it.
 struct Fault {
-  enum Kind : int { None, CrossEntropyLabel, UnfoldPatchesIndex, EmbedTokensIndex, GatherRowsIndex };
+  enum Kind : int {
+    None,
+    CrossEntropyLabel,
+    SmoothCrossEntropyLabel,
+    LabelRanksLabel,
+    UnfoldPatchesIndex,
+    EmbedTokensIndex,
+    GatherRowsIndex,
+    PositionBiasIndex,
+    MixImagesPartner
+  };
   int kind = None;
   int64_t value = 0;  // what was found
   int64_t place = 0;  // where

@@ -1,46 +1,14 @@
-// Many tensors a launch: lists of them travel as kernel arguments, so nothing waits and nothing must outlive
-// a call.
 #include <algorithm>
 #include <cmath>
 
 #include "cuda/elements.h"
+#include "cuda/tensor_list.h"
 #include "ops/optimizer.h"
 
 namespace cae::cuda {
 namespace {
 
-constexpr int kThreads = 256;
-constexpr int64_t kPiece = 1 << 14;  // elements of a block
-
-// Tensors of one launch, cut into pieces: tensor t has blocks [first_block[t], first_block[t + 1]). 4 KiB of
-// arguments are what every device takes.
-template <int kTensors>
-struct Cut {
-  int tensors = 0;
-  int first_block[kTensors + 1] = {};
-  int64_t size[kTensors] = {};
-
-  bool full() const { return tensors == kTensors; }
-  int blocks() const { return first_block[tensors]; }
-  void add(int64_t elements) {
-    size[tensors] = elements;
-    first_block[tensors + 1] = first_block[tensors] + static_cast<int>((elements + kPiece - 1) / kPiece);
-    ++tensors;
-  }
-  // The tensor that a block belongs to.
-  __device__ int tensor_of(int block) const {
-    int low = 0;
-    int high = tensors - 1;
-    while (low < high) {
-      const int middle = (low + high + 1) / 2;
-      if (first_block[middle] <= block)
-        low = middle;
-      else
-        high = middle - 1;
-    }
-    return low;
-  }
-};
+constexpr int kThreads = kListThreads;
 
 struct NormList {
   Cut<128> cut;

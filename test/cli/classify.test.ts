@@ -238,6 +238,7 @@ describe('what is refused in one line, with nothing written', () => {
       /--cache_features: fine-tuning/,
     ],
     ['an unknown policy', 'finetune', ['--aa', 'v0'], /--aa v0/],
+    ['a device that is not there', 'linear', ['--device', 'cuda:99'], /--device cuda:99: /],
     ['cls and mean pooling', 'linear', ['--use_cls', '--use_mean_pooling'], /exclude each other/],
     ['learnt positions', 'finetune', ['--abs_pos_emb'], /--abs_pos_emb: this build/],
     ['dropout', 'linear', ['--drop', '0.1'], /--drop 0.1: this build has no dropout/],

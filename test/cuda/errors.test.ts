@@ -23,6 +23,30 @@ describe('errors on a CUDA device name the op and what is wrong', () => {
     );
   });
 
+  it.each([-1, 5])('a label %i of fine-tuning that is no class', (label) => {
+    const logits = Tensor.zeros([3, 5]).handle;
+    const labels = Tensor.from(Int32Array.of(0, label, 1), [3]).handle;
+    const message = (op: string): RegExp =>
+      new RegExp(`\\[${op}\\] label ${label} of row 1 is outside 5 classes`);
+    failsLater(() => native.smoothCrossEntropy(logits, labels, 0.1), message('smooth_cross_entropy'));
+    failsLater(() => native.labelRanks(logits, labels), message('label_ranks'));
+  });
+
+  it.each([-1, 2])('a partner or a pair of positions %i outside its table', (index) => {
+    const images = Tensor.zeros([2, 1, 2, 2]).handle;
+    const weight = Tensor.from(Float32Array.of(0.5, 0.5), [2]).handle;
+    const boxes = Tensor.from(new Int32Array(8), [2, 4]).handle;
+    failsLater(
+      () => native.mixImages(images, Tensor.from(Int32Array.of(1, index), [2]).handle, weight, boxes),
+      new RegExp(`\\[mix_images\\] partner ${index} is outside a batch of 2`),
+    );
+    const message = new RegExp(`\\[position_bias\\] index ${index} is outside a table of 2`);
+    const pair = Tensor.from(Int32Array.of(index), [1, 1]).handle;
+    const table = Tensor.zeros([2, 3]).handle;
+    failsLater(() => native.positionBias(table, pair), message);
+    failsLater(() => native.positionBiasBackward(Tensor.zeros([3, 1, 1]).handle, pair, table, true), message);
+  });
+
   it.each([-1, 4])('an index %i outside a table of 4', (index) => {
     const table = Tensor.zeros([4, 8]);
     failsLater(

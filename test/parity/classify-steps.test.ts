@@ -4,6 +4,7 @@ import { native } from '../../lib/native/addon.js';
 import { compareWithFixture } from '../../lib/parity/compare.js';
 import { runAttentiveProbeSteps, runLinearProbeSteps } from '../../lib/parity/probe-steps.js';
 import { checkGroups, runVitFinetuneStep } from '../../lib/parity/vit-finetune-step.js';
+import { defaultDevice } from '../../lib/tensor/device.js';
 import { Parameter } from '../../lib/tensor/parameter.js';
 import { fixture } from '../fixtures.js';
 import { disposeParameter } from '../tensor/numbers.js';
@@ -19,18 +20,23 @@ describe('fine-tuning and probing steps against the reference', () => {
   it.each(cases)(
     '$name: all tensors within 1e-4 in fp32, and no memory left',
     async ({ name, run, tensors }) => {
+      const device = defaultDevice();
       const before = native.memoryStatistics().liveTensors;
       using file = SafetensorsFile.open(fixture(`${name}.safetensors`));
-      const comparisons = compareWithFixture(file, await run(file, { device: 'cpu', dtype: 'f32' }), 1e-4);
+      const comparisons = compareWithFixture(file, await run(file, { device, dtype: 'f32' }), 1e-4);
       expect(comparisons).toHaveLength(tensors);
       expect(comparisons.filter((c) => !c.passed)).toEqual([]);
       expect(native.memoryStatistics().liveTensors).toBe(before);
     },
   );
 
-  it.each(cases)('$name in bf16: logits and losses within 2e-2', async ({ name, run }) => {
+  // The CPU does not compute in f16.
+  const halves = (['bf16', 'f16'] as const).filter((dtype) => dtype === 'bf16' || defaultDevice() !== 'cpu');
+  const inHalves = cases.flatMap((of) => halves.map((dtype) => ({ ...of, dtype })));
+  it.each(inHalves)('$name in $dtype: logits and losses within 2e-2', async ({ name, run, dtype }) => {
     using file = SafetensorsFile.open(fixture(`${name}.safetensors`));
-    const comparisons = compareWithFixture(file, await run(file, { device: 'cpu', dtype: 'bf16' }), 2e-2);
+    const computed = await run(file, { device: defaultDevice(), dtype });
+    const comparisons = compareWithFixture(file, computed, 2e-2);
     const forward = comparisons.filter((c) => /^(logits|eval_logits|loss)/.test(c.name));
     expect(forward.length).toBeGreaterThan(1);
     expect(forward.filter((c) => !c.passed)).toEqual([]);
