@@ -9,7 +9,6 @@
 namespace cae {
 namespace {
 constexpr size_t kAlignment = 64;
-constexpr size_t kSegment = size_t{32} << 20;
 constexpr size_t kPage = size_t{2} << 20;
 
 constexpr size_t round_up(size_t n, size_t to) {
@@ -51,7 +50,7 @@ std::map<char*, CachingAllocator::Block>::iterator CachingAllocator::find_or_gro
   const auto fit = free_.lower_bound({size, nullptr});
   if (fit != free_.end()) return blocks_.find(fit->second);
 
-  const size_t wanted = round_up(std::max(size, kSegment), kPage);
+  const size_t wanted = round_up(std::max(size, source_.segment), kPage);
   auto* segment = static_cast<char*>(source_.acquire(wanted));
   if (segment == nullptr) {
     source_.drain();

@@ -51,7 +51,8 @@ class CachingAllocator {
   struct Source {
     std::function<void*(size_t)> acquire;  // null when the system has no more
     std::function<void(void*, size_t)> give_back;
-    std::function<void()> drain;  // waits until no queued work can touch a released block
+    size_t segment = size_t{32} << 20;  // bytes taken at a time, where a block is no larger
+    std::function<void()> drain;        // waits until no queued work can touch a released block
     // For a device that checks accesses: bytes left unused behind each block, and what is told of blocks.
     size_t guard = 0;
     std::function<void(void*, size_t)> allocated = nullptr;  // the block and the bytes that were asked for

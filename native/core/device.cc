@@ -37,12 +37,15 @@ CachingAllocator& allocator(Device device) {
   if (device.kind == DeviceKind::Cuda) return cuda::allocator(device.index);
   static auto* cpu = new CachingAllocator(
       "cpu", {.acquire = [](size_t bytes) -> void* {
-                void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+                constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+                void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, kFlags, -1, 0);
                 if (p == MAP_FAILED) return nullptr;
                 madvise(p, bytes, MADV_HUGEPAGE);  // fewer page faults and TLB misses; only a wish
                 return p;
               },
               .give_back = [](void* p, size_t bytes) { munmap(p, bytes); },
+              // Pages cost nothing before they are written: few large segments leave few holes at their ends.
+              .segment = size_t{512} << 20,
               .drain = [] { cpu_stream().drain(); }});
   return *cpu;
 }

@@ -158,12 +158,12 @@ describe('the allocator', () => {
   });
 
   it('gives idle segments back on trimMemory', () => {
-    const big = Tensor.zeros([64 << 20], 'u8');
+    const big = Tensor.empty([600 << 20], 'u8'); // more than the others can leave room for
     const reserved = native.memoryStatistics().reserved;
     big.release();
     native.synchronize();
     native.trimMemory();
-    expect(native.memoryStatistics().reserved).toBeLessThanOrEqual(reserved - (64 << 20));
+    expect(native.memoryStatistics().reserved).toBeLessThanOrEqual(reserved - (600 << 20));
   });
 
   it('a view keeps the memory of a released tensor', () => {

@@ -140,7 +140,8 @@ describe.each(dtypes)('ops in %s against plain float64 formulas, within %d', (dt
         of.scale,
       );
       const got = { out: numbers(out), dq: numbers(dq), dk: numbers(dk), dv: numbers(dv) };
-      expectClose(got, plain.attention(q, k, v, dout, of), tolerance);
+      // In bf16 the probabilities and their gradients are rounded, too, on the way to the gradients.
+      expectClose(got, plain.attention(q, k, v, dout, of), dtype === 'bf16' ? 2e-2 : tolerance);
     });
   });
 
