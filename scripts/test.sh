@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, lints and runs all tests, those of the CUDA kernels on an emulated device. Its last
-# line is `N passed, N failed`; a build, a lint or an emulated run that fails counts as one failed. Exits with 1 where
-# anything failed.
+# Installs what is missing, builds, lints and runs all tests, those of the CUDA kernels on an emulated device, and
+# installs the CPU's package from its tarball. Its last line is `N passed, N failed`; a build, a lint, an emulated run or
+# packages that fail count as one failed. Exits with 1 where anything failed.
 # usage: scripts/test.sh [ARGUMENT OF VITEST]...
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
@@ -26,7 +26,9 @@ npx vitest run --reporter=default --reporter=json --outputFile.json="$report" "$
 tests=$?
 [ "$lint" -eq 0 ] || printf 'npm run check failed: see above\n'
 emulated=0
+packages=0
 if [ "$#" -eq 0 ]; then
   ./scripts/test-emulated.sh test/cuda || emulated=$?
+  ./scripts/check-packages.sh || packages=$?
 fi
-finish "$tests" "$lint" "$emulated"
+finish "$tests" "$lint" "$emulated" "$packages"

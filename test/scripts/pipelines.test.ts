@@ -59,10 +59,17 @@ describe('test.sh', () => {
       '7 passed, 1 failed',
       1,
     ],
+    [
+      'the packages do not install',
+      { npm: ':', npx: vitest, 'scripts/check-packages.sh': 'exit 1' },
+      '7 passed, 1 failed',
+      1,
+    ],
   ])('ends with the counts where %s', (_case, programs, line, status) => {
     const folder = checkout({
       'scripts/install-deps.sh': '[ "$1" = --checks ]',
       'scripts/test-emulated.sh': ':',
+      'scripts/check-packages.sh': ':',
       ...programs,
     });
     const result = run(folder, {}, 'scripts/test.sh');
