@@ -16,7 +16,7 @@ import {
   usageError,
   useDevice,
 } from './flags.js';
-import { checkPrecision, dtypeOf, lossScalerOf, precisionFlag } from './precision.js';
+import { checkPrecision, dtypeOf, lossScalerOf, precisionFlag, precisionOf } from './precision.js';
 
 const flags = {
   task: choiceFlag(
@@ -64,7 +64,8 @@ export function register(command: Command): void {
       tokenizer: values.tokenizer,
       maskedPatches: values.num_mask_patches,
     });
-    const { batch, precision, steps, tokenizer } = values;
+    const { batch, steps, tokenizer } = values;
+    const precision = precisionOf(values.precision);
     process.stdout.write(
       `${JSON.stringify({ model, batch, device, precision, steps, tokenizer, ...numbers, ...(values.profile ? { ops } : {}) })}\n`,
     );
@@ -76,13 +77,14 @@ async function benchClassifier(
   task: 'finetune' | 'features',
   values: FlagValues<typeof flags>,
 ): Promise<void> {
-  const { model, batch, precision, steps } = values;
+  const { model, batch, steps } = values;
   const name = /^(tiny|small|base|large)$/.test(model) ? `cae_${model}_patch16_224` : model;
   const config = classifierConfig(name, { dropPath: task === 'finetune' ? 0.1 : 0 });
   const device = useDevice(values.device);
   if (values.threads !== undefined) native.setThreads(values.threads);
   const run = task === 'finetune' ? runFinetuneBench : runFeaturesBench;
-  checkPrecision(precision);
+  checkPrecision(values.precision);
+  const precision = precisionOf(values.precision);
   const numbers = await run({ config, batch, steps, dtype: dtypeOf(values) });
   process.stdout.write(
     `${JSON.stringify({ task, model: name, batch, device, precision, steps, ...numbers })}\n`,

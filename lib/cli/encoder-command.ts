@@ -12,7 +12,7 @@ import { pixelNormalization } from './classifier-data.js';
 import { encoderFlags } from './classify-flags.js';
 import { choiceFlag, type FlagValues, intFlag, pickDevice, textFlag, usageError } from './flags.js';
 import { checkpointEntries, configOf, loadInto, normalizationOf, openCheckpoint } from './open-checkpoint.js';
-import { checkPrecision, dtypeOf } from './precision.js';
+import { checkPrecision, dtypeOf, precisionOf } from './precision.js';
 
 /** Flags of the commands that want features of pictures. */
 export const featureFlags = {
@@ -77,7 +77,7 @@ export async function openEncoder(flags: FeatureFlags): Promise<OpenEncoder> {
     about: {
       checkpoint: flags.random ? `random, seed ${flags.seed}` : (flags.checkpoint ?? ''),
       layer: String(layer),
-      precision: flags.precision,
+      precision: precisionOf(flags.precision),
       normalization,
       input_size: String(config.imageSize),
       crop_pct: String(cropPct),

@@ -19,7 +19,7 @@ import {
   PretrainTask,
 } from '../training/pretrain.js';
 import { addFlags, flagValues, required, usageError, useDevice } from './flags.js';
-import { checkPrecision, dtypeOf, lossScalerOf } from './precision.js';
+import { checkPrecision, dtypeOf, lossScalerOf, precisionOf } from './precision.js';
 import { checkSupported, configOfFlags, type PretrainFlags } from './pretrain-checks.js';
 import { pretrainFlags } from './pretrain-flags.js';
 
@@ -79,7 +79,7 @@ async function train(flags: PretrainFlags, config: CaeConfig, loader: PretrainLo
     graph: !flags.no_cuda_graph,
     ...schedules,
   });
-  const { seed, batch_size: batchSize, update_freq: updateFreq, precision } = flags;
+  const { seed, batch_size: batchSize, update_freq: updateFreq } = flags;
   await runTraining(task, {
     label: 'pretrain',
     outputDir: required('output_dir', flags.output_dir),
@@ -109,7 +109,7 @@ async function train(flags: PretrainFlags, config: CaeConfig, loader: PretrainLo
       seed,
       batch_size: batchSize,
       update_freq: updateFreq,
-      precision,
+      precision: precisionOf(flags.precision),
       steps_per_epoch: stepsPerEpoch,
     },
   });

@@ -26,7 +26,7 @@ import {
 import { type ClassifyFlags, checkClassifyFlags } from './classify-checks.js';
 import { pickDevice, required, usageError } from './flags.js';
 import { normalizationOf, openCheckpoint } from './open-checkpoint.js';
-import { checkPrecision, dtypeOf, lossScalerOf } from './precision.js';
+import { checkPrecision, dtypeOf, lossScalerOf, precisionOf } from './precision.js';
 import { parametersOf } from './pretrain.js';
 import { report } from './score-report.js';
 
@@ -143,7 +143,7 @@ async function train<B extends LabelledBatch>(
     graph: !flags.no_cuda_graph,
     average: flags.model_ema ? new WeightAverage(model, flags.model_ema_decay) : undefined,
   });
-  const { seed, batch_size: batchSize, update_freq: updateFreq, precision, mixup, cutmix } = flags;
+  const { seed, batch_size: batchSize, update_freq: updateFreq, mixup, cutmix } = flags;
   await runTraining(task, {
     label: name,
     outputDir: required('output_dir', flags.output_dir),
@@ -170,7 +170,7 @@ async function train<B extends LabelledBatch>(
       seed,
       batch_size: batchSize,
       update_freq: updateFreq,
-      precision,
+      precision: precisionOf(flags.precision),
       steps_per_epoch: stepsPerEpoch,
       mixup,
       cutmix,

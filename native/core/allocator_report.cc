@@ -56,7 +56,8 @@ void CachingAllocator::fail_out_of_memory(size_t size, const Purpose& purpose) c
   fail("allocate", device_, " is out of memory: ", mib(size), " wanted for ", purpose_text(purpose), ", ",
        mib(statistics_.allocated), " in use by ", statistics_.live_blocks, " tensors, ",
        mib(statistics_.reserved), " held", largest,
-       "; lower --batch_size (and raise --update_freq in its place), --input_size or the model");
+       "; lower --batch_size (and raise --update_freq in its place), --input_size or the model, or add "
+       "--activation_checkpointing");
 }
 
 }  // namespace cae
