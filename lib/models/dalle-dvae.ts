@@ -1,11 +1,12 @@
 import { native } from '../native/addon.js';
 import { Conv2d } from '../nn/conv2d.js';
 import { Module } from '../nn/module.js';
-import { add, cast } from '../tensor/ops/pointwise.js';
+import { add, cast, reshape } from '../tensor/ops/pointwise.js';
+import { rowsAt } from '../tensor/ops/tokens.js';
 import { argmax, maxPool2, relu, upsample2 } from '../tensor/ops/vision.js';
 import { scope } from '../tensor/scope.js';
 import { noGrad } from '../tensor/tape.js';
-import type { Dtype, Tensor } from '../tensor/tensor.js';
+import { type Dtype, Tensor } from '../tensor/tensor.js';
 
 /** Sizes of the published tokenizer by default. */
 export interface DalleSizes {
@@ -138,15 +139,32 @@ export class DalleEncoder extends Module {
 
   /** images [B, H, W, 3], 0.8x + 0.1 of pixels in [0, 1] -> logits [B, H/8, W/8, vocabulary] */
   logits(images: Tensor): Tensor {
-    return scope(() => {
-      const x = this.#groups.forward(this.#input.forward(cast(images, this.computeDtype)));
-      return this.#output.forward(relu(x));
-    });
+    return scope(() => this.#output.forward(this.#features(images)));
+  }
+
+  /** What the last layer, a linear one, makes scores of: [B, H/8, W/8, 8·hidden]. */
+  #features(images: Tensor): Tensor {
+    return scope(() => relu(this.#groups.forward(this.#input.forward(cast(images, this.computeDtype)))));
   }
 
   /** The likeliest tokens, i32 [B, H/8, W/8]. */
   encode(images: Tensor): Tensor {
     return noGrad(() => scope(() => argmax(this.logits(images))));
+  }
+
+  /**
+   * The tokens of some patches alone, without scores of the others: rows i32 [B, M] of the batch's B·(H/8)·(W/8)
+   * patches in raster order -> i32 [B, M].
+   */
+  encodeAt(images: Tensor, rows: Tensor): Tensor {
+    return noGrad(() =>
+      scope(() => {
+        const chosen = rowsAt(this.#features(images), rows);
+        const { weight, bias } = this.#output;
+        const scores = reshape(weight.as(chosen.dtype), weight.shape.slice(0, 2));
+        return argmax(new Tensor(native.linear(chosen.handle, scores.handle, bias.handle)));
+      }),
+    );
   }
 }
 

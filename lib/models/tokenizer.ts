@@ -22,6 +22,8 @@ export interface Tokenizer {
   encodeIn(dtype: Dtype): void;
   /** f32 [B, T, T, 3], normalised as this tokenizer wants it -> i32 [B, T/reduction, T/reduction] */
   encode(images: Tensor): Tensor;
+  /** The tokens of some of a batch's patches alone: rows i32 [B, M] of all, in raster order -> i32 [B, M]. */
+  encodeAt?(images: Tensor, rows: Tensor): Tensor;
   /** i32 [B, g, g] -> f32 [B, T, T, 3]; pictures in [0, 1], not clamped */
   decode(tokens: Tensor): Tensor;
 }
@@ -94,6 +96,10 @@ class DalleTokenizer implements Tokenizer {
 
   encode(images: Tensor): Tensor {
     return this.#encoder.encode(images);
+  }
+
+  encodeAt(images: Tensor, rows: Tensor): Tensor {
+    return this.#encoder.encodeAt(images, rows);
   }
 
   /** (sigmoid(first three channels) − 0.1)/0.8; the decoder is read when first called for. */

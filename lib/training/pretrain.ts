@@ -3,6 +3,8 @@ import { native } from '../native/addon.js';
 import type { StateEntry } from '../nn/module.js';
 import type { AdamW } from '../optim/adamw.js';
 import type { GradientScaler } from '../optim/gradient-scaler.js';
+import { reshape } from '../tensor/ops/pointwise.js';
+import { elementsAt } from '../tensor/ops/tokens.js';
 import type { Parameter } from '../tensor/parameter.js';
 import { keep, scope } from '../tensor/scope.js';
 import { noGrad, withTape } from '../tensor/tape.js';
@@ -26,6 +28,8 @@ export interface PretrainBatch extends TrainingBatch {
 export interface TargetTokenizer {
   /** f32 [B, T, T, 3], normalised -> i32 tokens, B × the grid in raster order */
   encode(images: Tensor): Tensor;
+  /** The tokens of some rows of that table alone, i32 [B, M] -> [B, M], where this takes less work. */
+  encodeAt?(images: Tensor, rows: Tensor): Tensor;
 }
 
 /** How pixels in [0, 1] are normalised: (x − mean)/deviation. */
@@ -199,10 +203,9 @@ export class PretrainTask implements TrainingTask<PretrainBatch> {
     const { tokenizer } = this.#options;
     return noGrad(() =>
       scope(() => {
-        const tokens = tokenizer.encode(this.#tokenizerImages.normalize(tokenizerPixels, true));
-        const table = new Tensor(native.reshape(tokens.handle, [tokens.size, 1]));
-        const gathered = new Tensor(native.gatherRows(table.handle, rows.handle, 0));
-        return new Tensor(native.reshape(gathered.handle, [rows.size]));
+        const images = this.#tokenizerImages.normalize(tokenizerPixels, true);
+        const tokens = tokenizer.encodeAt?.(images, rows) ?? elementsAt(tokenizer.encode(images), rows);
+        return reshape(tokens, [rows.size]);
       }),
     );
   }

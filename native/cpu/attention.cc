@@ -55,16 +55,18 @@ Strided<T> operand(const Sums<A>& sums, int64_t rows, int64_t columns, AlignedRo
   }
 }
 
+template <typename A>
+[[gnu::noinline]] void scale_row(A* scores, A scale, int64_t columns) {
+#pragma omp simd
+  for (int64_t c = 0; c < columns; ++c) scores[c] *= scale;
+}
+
 // scores = scale·scores + bias, the bias where there is one.
 template <typename A>
 [[gnu::noinline]] void shift_row(A* __restrict scores, A scale, const A* __restrict bias, int64_t columns) {
-  if (bias == nullptr) {
+  if (bias == nullptr) return scale_row(scores, scale, columns);
 #pragma omp simd
-    for (int64_t c = 0; c < columns; ++c) scores[c] *= scale;
-  } else {
-#pragma omp simd
-    for (int64_t c = 0; c < columns; ++c) scores[c] = scores[c] * scale + bias[c];
-  }
+  for (int64_t c = 0; c < columns; ++c) scores[c] = scores[c] * scale + bias[c];
 }
 
 // Softmax in place; returns the log-sum-exp.
@@ -189,7 +191,7 @@ void head_backward(const TensorView& dout, const TensorView& q, const TensorView
       softmax_row_backward(p.row(r), ds.row(r), log_sum.data<A>()[at.log_sum + start + r],
                            dot(outs + r * width, douts.data + r * width, d), a.k_length);
       if (dbias != nullptr) add_run(dbias + (start + r) * a.k_length, ds.row(r), a.k_length);
-      shift_row<A>(ds.row(r), scale, nullptr, a.k_length);
+      scale_row(ds.row(r), scale, a.k_length);
     }
     const auto [rounded, ld, unused] = operand<T>(ds, rows, a.k_length, room.drounded, false);
     small_gemm(a.k_length, d, rows, operand<T>(p, rows, a.k_length, room.rounded, true), douts, more,

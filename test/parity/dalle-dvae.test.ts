@@ -55,6 +55,15 @@ describe('the DALL-E tokenizer', () => {
     expect(tokens.shape).toEqual(file.info('expect.indices').shape);
     expect([...tokens.dataSync()]).toEqual([...file.readInt32('expect.indices')]);
 
+    const each = tokens.size / tokens.shape[0]!;
+    const rows = Int32Array.from(
+      { length: 3 * tokens.shape[0]! },
+      (_, i) => Math.floor(i / 3) * each + 2 * (i % 3) + 1,
+    );
+    const some = tokenizer.encodeAt!(images, Tensor.from(rows, [tokens.shape[0]!, 3]));
+    expect([...some.dataSync()]).toEqual([...rows].map((row) => tokens.dataSync()[row]));
+    some.release();
+
     const picture = tokenizer.decode(tokens);
     const shape = file.info('expect.reconstruction').shape as Rank4;
     const channels = toChannelsLast(file.readFloat32('expect.reconstruction'), shape);

@@ -36,6 +36,16 @@ export function gatherPositions(positions: Tensor, ids: Tensor): Tensor {
   return new Tensor(native.gatherRows(positions.handle, ids.handle, 1));
 }
 
+/** Rows of a table [..., D], its leading axes taken as one, by their numbers i32 [B, K]: [B, K, D]; no gradient. */
+export function rowsAt(table: Tensor, rows: Tensor): Tensor {
+  return new Tensor(native.gatherRows(table.handle, rows.handle, 0));
+}
+
+/** Elements of x by their numbers in row-major order, i32 [B, K]: [B, K, 1]; no gradient. */
+export function elementsAt(x: Tensor, rows: Tensor): Tensor {
+  return rowsAt(new Tensor(native.reshape(x.handle, [x.size, 1])), rows);
+}
+
 /** A learnt token [1, 1, C] repeated to [batch, count, C]. */
 export function repeatToken(token: Parameter, batch: number, count: number, dtype: Dtype): Tensor {
   const y = new Tensor(native.repeatToken(token.handle, batch, count, dtype));
