@@ -49,7 +49,7 @@ inline void store(Floats sums, float* to) {
   }
 
 #define CAE_REPEAT_FLOAT(word) (std::bit_cast<float>(word) - Floats{})
-#define CAE_ADD_FLOATS(sum, x, y) (sum + x * y)
+#define CAE_ADD_FLOATS(sum, x, y) ((sum) + (x) * (y))
 CAE_PANEL_KERNEL(float_kernel, CAE_REPEAT_FLOAT, CAE_ADD_FLOATS)
 
 struct Kernels {

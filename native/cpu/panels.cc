@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 #ifdef __AVX512F__
 #include <immintrin.h>
@@ -27,26 +28,27 @@ void store_words(AnyWord* to, __mmask16 lanes, Words words) {
   _mm512_mask_storeu_epi32(to, lanes, reinterpret_cast<__m512i>(words));
 }
 
-// Of each run of 2·N words in x and y: the N at `Offset` of x's, then of y's.
-template <int N, int Offset>
-inline Words merge(Words x, Words y) {
-  Words index;
-  for (int i = 0; i < kVector; ++i) {
-    const int in_run = i % (2 * N);
-    index[i] = static_cast<uint32_t>(i - in_run + Offset + (in_run < N ? in_run : kVector + in_run - N));
-  }
-  return __builtin_shuffle(x, y, index);
+// Where word i of a merge comes from: of each run of 2·n words in x and y, the n at `offset` of x's, then of
+// y's.
+constexpr int merged_from(int n, int offset, int i) {
+  const int in_run = i % (2 * n);
+  return i - in_run + offset + (in_run < n ? in_run : static_cast<int>(kVector) + in_run - n);
+}
+template <int N, int Offset, int... I>
+inline Words merge(Words x, Words y, std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(x, y, merged_from(N, Offset, I)...);
 }
 // Exchanges blocks of N words between lines that are N apart; with N = 8, 4, 2, 1 in turn, a square is
 // transposed.
 template <int N>
 inline void exchange(Words v[kVector]) {
+  constexpr std::make_integer_sequence<int, kVector> kWords;
 #pragma GCC unroll 16
   for (int i = 0; i < kVector; ++i) {
     if ((i & N) != 0) continue;
     const Words x = v[i];
-    v[i] = merge<N, 0>(x, v[i + N]);
-    v[i + N] = merge<N, N>(x, v[i + N]);
+    v[i] = merge<N, 0>(x, v[i + N], kWords);
+    v[i + N] = merge<N, N>(x, v[i + N], kWords);
   }
   if constexpr (N > 1) exchange<N / 2>(v);
 }
