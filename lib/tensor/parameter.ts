@@ -9,7 +9,7 @@ import { type Dtype, type NumberArray, Tensor } from './tensor.js';
  * belongs to its module, not to a scope.
  */
 export class Parameter extends Tensor {
-  /** Gradient of the same shape and dtype; made at the first backward pass, kept and rewritten after. */
+  /** Gradient of the same shape and dtype; null where there is none. */
   grad: Tensor | null = null;
   /** Whether `grad` holds a gradient of this step, to which more is added. */
   hasGrad = false;
@@ -83,9 +83,15 @@ export class Parameter extends Tensor {
     this.hasGrad = true;
   }
 
-  /** Forgets the gradient; its memory is kept for the next. */
+  /**
+   * Forgets the gradient. On the CPU its memory is there for the activations of the next forward pass; a CUDA device
+   * keeps it for the next gradient, since recorded work writes where it wrote before.
+   */
   clearGrad(): void {
     this.hasGrad = false;
+    if (this.device !== 'cpu') return;
+    this.grad?.release();
+    this.grad = null;
   }
 }
 
