@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Pretrains a small model through the real loader and compares the process's resident memory after STEPS steps with that
-# after 50: it may be 2 % more at most.
+# Pretrains cae_tiny_patch16_224_8k_vocab through the real loader and compares the process's resident memory after STEPS
+# steps with that after 50: it may be 2 % more at most.
 # usage: scripts/check-memory-flat.sh [STEPS]     default: 500
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
