@@ -4,7 +4,6 @@ import { UserError } from '../errors.js';
 import type { MeterState } from '../logging/meters.js';
 import type { ProgressStream } from '../logging/progress.js';
 import type { ScalerState } from '../optim/gradient-scaler.js';
-import { readAll, type Tensor } from '../tensor/tensor.js';
 import { type PrimedBatches, primeBatches } from './batches.js';
 import {
   averageFileName,
@@ -17,6 +16,7 @@ import {
   withTensors,
 } from './run-checkpoint.js';
 import { RunLogs } from './run-logs.js';
+import { StepsInFlight } from './steps-in-flight.js';
 import { StopSignals, stopSignalExitCodes } from './stop-signals.js';
 import type { TrainingBatch, TrainingTask } from './training-task.js';
 
@@ -63,17 +63,6 @@ export interface LoopOptions {
   readonly stream?: ProgressStream | undefined;
 }
 
-/** A step whose numbers are still on their way from the device. */
-interface PendingStep {
-  readonly step: number;
-  readonly epoch: number;
-  readonly files: readonly string[];
-  readonly names: readonly string[];
-  readonly parts: number;
-  readonly tensors: readonly Tensor[];
-  readonly values: ReturnType<typeof readAll>;
-}
-
 /** How many steps the host may be ahead of what it has read: enough that the device never waits for it. */
 const maxPending = 2;
 
@@ -96,7 +85,7 @@ class TrainingRun<B extends TrainingBatch> {
   readonly #options: LoopOptions;
   readonly #totalSteps: number;
   #globalStep: number;
-  #pending: PendingStep[] = [];
+  readonly #steps: StepsInFlight<B>;
   #lastSaved: { folder: string; step: number } | undefined;
   /** Best `test_acc1` so far [%]. */
   #maxAccuracy = Number.NEGATIVE_INFINITY;
@@ -106,6 +95,8 @@ class TrainingRun<B extends TrainingBatch> {
     this.#options = options;
     this.#totalSteps = options.epochs * options.stepsPerEpoch;
     this.#globalStep = options.startEpoch * options.stepsPerEpoch;
+    const { updateFreq } = options;
+    this.#steps = new StepsInFlight(task, { updateFreq, lastCheckpoint: () => this.#lastSaved?.folder });
   }
 
   async run(): Promise<void> {
@@ -131,10 +122,7 @@ class TrainingRun<B extends TrainingBatch> {
       }
     } finally {
       await primed?.return();
-      for (const { tensors, values } of this.#pending) {
-        await values.catch(() => undefined);
-        for (const tensor of tensors) tensor.release();
-      }
+      await this.#steps.abandon();
     }
   }
 
@@ -192,8 +180,9 @@ class TrainingRun<B extends TrainingBatch> {
     const { stepsPerEpoch, saveEverySteps } = this.#options;
     try {
       for (let i = this.#globalStep - epoch * stepsPerEpoch; i < stepsPerEpoch; i++) {
-        await this.#step(epoch, batches);
-        while (this.#pending.length >= maxPending) await this.#settle(logs);
+        await this.#steps.queue(this.#globalStep, epoch, batches);
+        this.#globalStep += 1;
+        while (this.#steps.count >= maxPending) await this.#settle(logs);
         const ends = i + 1 === stepsPerEpoch;
         if (signals.received !== undefined && !ends) await this.#stop(epoch, logs, signals);
         if (!ends && saveEverySteps !== undefined && this.#globalStep % saveEverySteps === 0) {
@@ -203,7 +192,7 @@ class TrainingRun<B extends TrainingBatch> {
     } finally {
       await batches.return();
     }
-    while (this.#pending.length > 0) await this.#settle(logs);
+    while (this.#steps.count > 0) await this.#settle(logs);
     await this.#endEpoch(epoch, logs, signals);
   }
 
@@ -229,90 +218,15 @@ class TrainingRun<B extends TrainingBatch> {
     if (signals.received !== undefined && !last) await this.#stop(epoch, logs, signals);
   }
 
-  /** Queues one optimizer step; nothing in it waits for the device. */
-  async #step(epoch: number, batches: AsyncIterator<B>): Promise<void> {
-    const parts = this.#options.updateFreq;
-    const globalStep = this.#globalStep;
-    const tensors: Tensor[] = [];
-    const files: string[] = [];
-    let names: string[] = [];
-    for (let part = 0; part < parts; part++) {
-      const next = await batches.next();
-      if (next.done === true) throw new Error(`the loader ended epoch ${epoch} before its last step`);
-      const batch = next.value;
-      try {
-        files.push(...batch.files);
-        const metrics = this.#task.accumulate(batch, { globalStep, part, parts });
-        names = Object.keys(metrics);
-        tensors.push(...Object.values(metrics));
-      } finally {
-        batch.release();
-      }
-    }
-    tensors.push(this.#task.update(globalStep));
-    const report = this.#task.scaler?.report() ?? null;
-    if (report !== null) tensors.push(report);
-    const values = readAll(tensors);
-    this.#pending.push({ step: globalStep, epoch, files, names, parts, tensors, values });
-    this.#globalStep += 1;
-  }
-
-  /** Waits for the oldest pending step's numbers, checks and logs them. */
+  /** Waits for the oldest step under way and logs its numbers. */
   async #settle(logs: RunLogs): Promise<void> {
-    const pending = this.#pending[0];
-    if (pending === undefined) return;
-    const { step, epoch, names, parts, tensors } = pending;
-    const { scaler } = this.#task;
-    const read = await pending.values;
-    const report = scaler?.enabled ? read.pop() : undefined;
-    const scalars = read.map((data, i) => {
-      // The gradient's norm follows the metrics of all micro-batches.
-      const name = i < parts * names.length ? (names[i % names.length] as string) : 'grad_norm';
-      return this.#task.measure?.(name, data) ?? Number(data[0]);
-    });
-    this.#pending.shift();
-    for (const tensor of tensors) tensor.release();
-    const values: Record<string, number> = {};
-    names.forEach((name, i) => {
-      let sum = 0;
-      for (let part = 0; part < parts; part++) sum += scalars[part * names.length + i] ?? Number.NaN;
-      values[name] = sum / parts;
-    });
-    const lossScale = report === undefined ? 1 : scaler!.settle(report);
-    const norm = (scalars.at(-1) as number) / lossScale;
-    Object.assign(values, this.#task.rates(step), { grad_norm: norm, loss_scale: lossScale });
-    if (report !== undefined) values['skipped_steps'] = scaler!.state().skipped;
-    this.#checkFinite(pending, values);
-    if (scaler?.exhausted)
-      throw this.#notFinite('the gradient is not finite at any loss scale', pending, lossScale);
-    logs.step({ step, epoch, values });
-  }
-
-  #checkFinite(pending: PendingStep, values: Readonly<Record<string, number>>): void {
-    // Gradients that overflow at a loss scale are expected: the step is skipped and the scale halved.
-    const watched = this.#task.scaler?.enabled ? ['loss'] : ['loss', 'grad_norm'];
-    const name = watched.find((key) => !Number.isFinite(values[key]));
-    if (name !== undefined)
-      throw this.#notFinite(`${name} is ${values[name]}`, pending, values['loss_scale'] ?? 1);
-  }
-
-  /** One line for numbers that are not finite. */
-  #notFinite(what: string, { step, files }: PendingStep, lossScale: number): UserError {
-    const saved = this.#lastSaved;
-    const good = saved === undefined ? 'no checkpoint was saved' : `last good checkpoint: ${saved.folder}`;
-    // 65504 is the largest number of fp16; bf16 has the range of fp32.
-    const half = this.#task.scaler?.enabled
-      ? ['in fp16', 'use --precision bf16, ', `, loss scale ${lossScale}`]
-      : [];
-    const [where = '', remedy = '', scale = ''] = half;
-    return new UserError(
-      `${what}${where && ` ${where}`} at step ${step}${scale}; ${good}; ${remedy}lower --lr or look at the batch's files: ${files.join(', ')}`,
-    );
+    const numbers = await this.#steps.settle();
+    if (numbers !== undefined) logs.step(numbers);
   }
 
   /** Saves, once all steps behind the checkpoint are known to be finite. @returns the folder, if there is one */
   async #save(epoch: number, logs: RunLogs): Promise<string | undefined> {
-    while (this.#pending.length > 0) await this.#settle(logs);
+    while (this.#steps.count > 0) await this.#settle(logs);
     const step = this.#globalStep;
     if (this.#lastSaved?.step === step) return this.#lastSaved.folder;
     const folder = await this.#write(epoch, epoch, logs);
