@@ -5,7 +5,8 @@ import { positionTable } from '../nn/position-table.js';
 import { relativePositionIndex, relativePositions } from '../nn/relative-position.js';
 import type { ProtobufMessage } from '../protobuf.js';
 import { type OnnxDimension, OnnxGraph } from './graph.js';
-import { block, embed, GraphWeights, layerNorm, linear } from './vit-blocks.js';
+import { block, embed, GraphWeights, layerNorm } from './vit-blocks.js';
+import { attentiveProbeHead, clsOf, finetunedHead, linearProbeHead, meanOf } from './vit-heads.js';
 
 /** What an exported model gives: a feature [B, C], all tokens [B, 1+N, C], or logits [B, classes]. */
 export type OnnxFeatures = 'cls' | 'mean' | 'tokens' | 'classifier';
@@ -38,9 +39,6 @@ export function vitToOnnx(options: VitExport): ProtobufMessage {
   const { entries, imageSize, features, source } = options;
   const graph = new OnnxGraph();
   const weights = new GraphWeights(graph, entries);
-  if (weights.has('query_token')) {
-    throw new UserError(`${source} is an attentive probe, whose head is not exported; export its encoder`);
-  }
   const grid = checkSizes(weights, options);
   const images = graph.input('images', ['batch', 3, imageSize, imageSize]);
   let x = embed(graph, weights, images, positions(weights, grid));
@@ -52,8 +50,7 @@ export function vitToOnnx(options: VitExport): ProtobufMessage {
   }
   const width = weights.shape('cls_token').at(-1) as number;
   if (features === 'classifier') {
-    const [name, classes] = headOf(weights, source);
-    const logits = name === 'head' ? finetunedHead(graph, weights, x) : probeHead(graph, weights, x, options);
+    const [logits, classes] = classify(graph, weights, x, options);
     graph.output('logits', logits, ['batch', classes]);
   } else {
     const shape: readonly OnnxDimension[] =
@@ -117,17 +114,6 @@ function scoreBias(
   return graph.weight(`${prefix}attn.relative_position_bias`, [1, heads, tokens, tokens], bias);
 }
 
-function clsOf(graph: OnnxGraph, x: string): string {
-  return graph.node('Gather', [x, graph.integers(0)], { axis: 1 });
-}
-
-/** The mean of the patch tokens: [B, 1+N, C] -> [B, C]. */
-function meanOf(graph: OnnxGraph, x: string): string {
-  const [from, to, axis] = [[1], [Number.MAX_SAFE_INTEGER], [1]].map((list) => graph.integers(list));
-  const patches = graph.node('Slice', [x, from as string, to as string, axis as string]);
-  return graph.node('ReduceMean', [patches], { axes: [1], keepdims: 0 });
-}
-
 function featuresOf(
   graph: OnnxGraph,
   weights: GraphWeights,
@@ -148,31 +134,27 @@ function featuresOf(
   return features === 'cls' ? clsOf(graph, normed) : meanOf(graph, normed);
 }
 
-/** The name of a classifier's linear layer, and its classes. */
-function headOf(weights: GraphWeights, source: string): [name: 'head' | 'head.1', classes: number] {
-  for (const name of ['head', 'head.1'] as const) {
-    if (weights.has(`${name}.weight`)) return [name, weights.shape(`${name}.weight`)[0] as number];
+/** Tokens before the last norm -> logits, and how many they are. */
+function classify(
+  graph: OnnxGraph,
+  weights: GraphWeights,
+  x: string,
+  { heads, meanPooling = false, source }: VitExport,
+): [logits: string, classes: number] {
+  const name = ['head', 'head.1'].find((candidate) => weights.has(`${candidate}.weight`));
+  if (name === undefined) {
+    throw new UserError(
+      `${source} has no head; give a classifier's checkpoint, or --features cls, mean or tokens`,
+    );
   }
-  throw new UserError(
-    `${source} has no head; give a classifier's checkpoint, or --features cls, mean or tokens`,
-  );
-}
-
-function finetunedHead(graph: OnnxGraph, weights: GraphWeights, x: string): string {
-  const feature = weights.has('fc_norm.weight')
-    ? layerNorm(graph, weights, meanOf(graph, x), 'fc_norm')
-    : clsOf(graph, layerNorm(graph, weights, x, 'norm'));
-  return linear(graph, weights, feature, 'head');
-}
-
-/** A linear probe: running statistics take the place of the batch's. */
-function probeHead(graph: OnnxGraph, weights: GraphWeights, x: string, { meanPooling }: VitExport): string {
-  const normed = layerNorm(graph, weights, x, 'norm');
-  const feature = meanPooling === true ? meanOf(graph, normed) : clsOf(graph, normed);
-  const mean = weights.constant('head.0.running_mean');
-  const variance = weights.values('head.0.running_var');
-  const deviation = variance.map((value) => Math.sqrt(value + 1e-6));
-  const scale = graph.weight('head.0.deviation', [deviation.length], deviation);
-  const centred = graph.node('Sub', [feature, mean]);
-  return linear(graph, weights, graph.node('Div', [centred, scale]), 'head.1');
+  const classes = weights.shape(`${name}.weight`)[0] as number;
+  const attentive = weights.has('query_token');
+  if (name === 'head' && !attentive) return [finetunedHead(graph, weights, x), classes];
+  const tokens = layerNorm(graph, weights, x, 'norm');
+  return [
+    attentive
+      ? attentiveProbeHead(graph, weights, tokens, heads)
+      : linearProbeHead(graph, weights, tokens, meanPooling),
+    classes,
+  ];
 }

@@ -47,6 +47,11 @@ export class GraphWeights {
   }
 }
 
+/** x·weightᵀ. */
+function product(graph: OnnxGraph, weights: GraphWeights, x: string, name: string): string {
+  return graph.node('MatMul', [x, weights.transposed(`${name}.weight`)]);
+}
+
 /** x·weightᵀ + bias, with the bias of that name or one given. */
 export function linear(
   graph: OnnxGraph,
@@ -55,8 +60,7 @@ export function linear(
   name: string,
   bias?: string,
 ): string {
-  const product = graph.node('MatMul', [x, weights.transposed(`${name}.weight`)]);
-  return graph.node('Add', [product, bias ?? weights.constant(`${name}.bias`)]);
+  return graph.node('Add', [product(graph, weights, x, name), bias ?? weights.constant(`${name}.bias`)]);
 }
 
 export function layerNorm(graph: OnnxGraph, weights: GraphWeights, x: string, name: string): string {
@@ -104,10 +108,43 @@ function attention(
   const key = graph.node('Transpose', [part(1)], { perm: [0, 1, 3, 2] });
   let scores = graph.node('MatMul', [query, key]);
   if (scoreBias !== undefined) scores = graph.node('Add', [scores, scoreBias]);
-  const mixed = graph.node('MatMul', [graph.node('Softmax', [scores], { axis: -1 }), part(2)]);
+  return mix(graph, weights, scores, part(2), prefix);
+}
+
+/** softmax(scores)·values, heads joined [B, T, C], and the projection behind. */
+function mix(
+  graph: OnnxGraph,
+  weights: GraphWeights,
+  scores: string,
+  values: string,
+  prefix: string,
+): string {
+  const width = weights.shape(`${prefix}proj.weight`)[0] as number;
+  const mixed = graph.node('MatMul', [graph.node('Softmax', [scores], { axis: -1 }), values]);
   const joined = graph.node('Transpose', [mixed], { perm: [0, 2, 1, 3] });
   const flat = graph.node('Reshape', [joined, graph.integers([0, 0, width])]);
   return linear(graph, weights, flat, `${prefix}proj`);
+}
+
+/** Cross-attention: q [1 or B, Q, C], k and v [B, T, C] -> [B, Q, C]. */
+export function crossAttention(
+  graph: OnnxGraph,
+  weights: GraphWeights,
+  { q, k, v }: Readonly<Record<'q' | 'k' | 'v', string>>,
+  prefix: string,
+  heads: number,
+): string {
+  const head = (weights.shape(`${prefix}proj.weight`)[0] as number) / heads;
+  const split = (x: string, perm: readonly number[]): string => {
+    const apart = graph.node('Reshape', [x, graph.integers([0, 0, heads, head])]);
+    return graph.node('Transpose', [apart], { perm });
+  };
+  const queries = linear(graph, weights, q, `${prefix}q`, weights.constant(`${prefix}q_bias`));
+  const scaled = graph.node('Mul', [split(queries, [0, 2, 1, 3]), graph.scalar(head ** -0.5)]);
+  const keys = split(product(graph, weights, k, `${prefix}k`), [0, 2, 3, 1]);
+  const values = linear(graph, weights, v, `${prefix}v`, weights.constant(`${prefix}v_bias`));
+  const scores = graph.node('MatMul', [scaled, keys]);
+  return mix(graph, weights, scores, split(values, [0, 2, 1, 3]), prefix);
 }
 
 /** x + γ·change, with the layer scale of that name where there is one. */

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { afterAll, describe, expect, it } from 'vitest';
 import { UserError } from '../../lib/errors.js';
+import { AttentiveProbe } from '../../lib/models/attentive-probe.js';
 import { CaeEncoder } from '../../lib/models/cae-encoder.js';
 import { LinearProbe } from '../../lib/models/linear-probe.js';
 import { modelConfig } from '../../lib/models/registry.js';
@@ -143,6 +144,24 @@ describe('a classifier in onnxruntime', () => {
     const entries = entriesOf(model);
     const out = await runOnnx({ entries, imageSize: side, features: 'classifier', meanPooling }, 2);
     const own = compute(out.images, 2, (images) => model.forward(images, pass, false));
+    expect(relativeError(out.data, own)).toBeLessThan(1e-5);
+  });
+});
+
+describe('an attentive probe in onnxruntime', () => {
+  const changes = { ...sizes, numClasses: 7, relPosBias: false };
+  it.each([1, 3])('gives this runtime’s logits, batch %i', async (batch) => {
+    const model = new AttentiveProbe(classifierConfig('cae_tiny_patch16_224', changes));
+    const out = await runOnnx({ entries: entriesOf(model), imageSize: side, features: 'classifier' }, batch);
+    expect([out.name, out.shape]).toEqual(['logits', [batch, 7]]);
+    const own = compute(out.images, batch, (images) => model.forward(images, pass, false));
+    expect(relativeError(out.data, own)).toBeLessThan(1e-5);
+  });
+
+  it('has its encoder’s features, too', async () => {
+    const model = new AttentiveProbe(classifierConfig('cae_tiny_patch16_224', changes));
+    const out = await runOnnx({ entries: entriesOf(model), imageSize: side, features: 'tokens' }, 2);
+    const own = compute(out.images, 2, (images) => model.features(images, pass));
     expect(relativeError(out.data, own)).toBeLessThan(1e-5);
   });
 });
