@@ -63,8 +63,11 @@ void conv2d_forward(const TensorView& x, const TensorView& weight, const TensorV
                     int64_t padding, bool relu, const TensorView& y) {
   constexpr auto op = "conv2d";
   const OrderedWeight ordered(op, weight, true);
-  convolve(op, {Convolution::Forward, x.shape, y.shape, weight.shape[2], stride, padding, x.dtype}, x.pointer,
-           ordered.data(), y.pointer);
+  const Convolution geometry{
+      Convolution::Forward, x.shape, y.shape, weight.shape[2], stride, padding, x.dtype};
+  if ((bias || relu) && convolve_with_bias(geometry, x.pointer, ordered.data(), bias, relu, y.pointer))
+    return;
+  convolve(op, geometry, x.pointer, ordered.data(), y.pointer);
   add_bias(op, y, bias, relu);
 }
 

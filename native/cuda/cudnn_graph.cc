@@ -1,5 +1,8 @@
 #include "cuda/cudnn_graph.h"
 
+#include <algorithm>
+#include <array>
+
 #include "core/error.h"
 #include "cuda/context.h"
 
@@ -7,6 +10,22 @@ namespace cae::cuda {
 namespace {
 
 constexpr int64_t kEngines = 8;  // candidates that are tried, best first
+
+// Whether the engine of a candidate promises the same bits from run to run.
+bool deterministic(const char* op, const GraphDescriptor& config) {
+  const GraphDescriptor engine(CUDNN_BACKEND_ENGINE_DESCRIPTOR, op);
+  cudnnBackendDescriptor_t raw = engine.get();
+  int64_t found = 0;
+  std::array<cudnnBackendNumericalNote_t, CUDNN_NUMERICAL_NOTE_TYPE_COUNT> notes{};
+  if (cudnn().cudnnBackendGetAttribute(config.get(), CUDNN_ATTR_ENGINECFG_ENGINE,
+                                       CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &found,
+                                       &raw) != CUDNN_STATUS_SUCCESS ||
+      cudnn().cudnnBackendGetAttribute(raw, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
+                                       notes.size(), &found, notes.data()) != CUDNN_STATUS_SUCCESS)
+    return false;
+  const auto end = notes.begin() + std::min<int64_t>(found, notes.size());
+  return std::find(notes.begin(), end, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC) == end;
+}
 
 }  // namespace
 
@@ -37,7 +56,9 @@ bool GraphDescriptor::try_finalize() {
 }
 
 GraphDescriptor graph_tensor(const char* op, int64_t id, cudnnDataType_t type,
-                             std::initializer_list<int64_t> extents, std::initializer_list<int64_t> strides) {
+                             std::initializer_list<int64_t> extents, std::initializer_list<int64_t> strides,
+                             GraphPlace place) {
+  const bool passing = place == GraphPlace::Passing;
   const int64_t alignment = 16;
   GraphDescriptor tensor(CUDNN_BACKEND_TENSOR_DESCRIPTOR, op);
   tensor.set(CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &id);
@@ -47,6 +68,7 @@ GraphDescriptor graph_tensor(const char* op, int64_t id, cudnnDataType_t type,
              extents.begin());
   tensor.set(CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, static_cast<int64_t>(strides.size()),
              strides.begin());
+  tensor.set(CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, 1, &passing);
   tensor.finalize();
   return tensor;
 }
@@ -69,17 +91,26 @@ GraphDescriptor graph_scalar(const char* op, int64_t id) {
 
 std::optional<GraphPlan> GraphPlan::make(const char* op, cudnnBackendDescriptorType_t type,
                                          Attributes attributes) {
-  const cudnnHandle_t handle = cudnn_handle();
-  GraphPlan made;
-  GraphDescriptor operation(type, op);
+  std::vector<GraphDescriptor> operations;
+  std::vector<GraphDescriptor> parts;
+  GraphDescriptor& operation = operations.emplace_back(type, op);
   for (auto& [name, tensor] : attributes) {
     operation.set(name, tensor);
-    made.parts_.push_back(std::move(tensor));
+    parts.push_back(std::move(tensor));
   }
   if (!operation.try_finalize()) return std::nullopt;
+  return make(op, std::move(operations), std::move(parts), {});
+}
+
+std::optional<GraphPlan> GraphPlan::make(const char* op, std::vector<GraphDescriptor> operations,
+                                         std::vector<GraphDescriptor> parts, const Wanted& wanted) {
+  const cudnnHandle_t handle = cudnn_handle();
   GraphDescriptor graph(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, op);
+  std::vector<cudnnBackendDescriptor_t> raw;
+  for (const GraphDescriptor& operation : operations) raw.push_back(operation.get());
   graph.set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle);
-  graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, operation);
+  graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, static_cast<int64_t>(raw.size()),
+            raw.data());
   if (!graph.try_finalize()) return std::nullopt;
 
   GraphDescriptor heuristics(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, op);
@@ -89,7 +120,7 @@ std::optional<GraphPlan> GraphPlan::make(const char* op, cudnnBackendDescriptorT
   if (!heuristics.try_finalize()) return std::nullopt;
 
   std::vector<GraphDescriptor> configs;
-  std::vector<cudnnBackendDescriptor_t> raw;
+  raw.clear();
   for (int64_t i = 0; i < kEngines; ++i) {
     configs.emplace_back(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, op);
     raw.push_back(configs.back().get());
@@ -100,17 +131,22 @@ std::optional<GraphPlan> GraphPlan::make(const char* op, cudnnBackendDescriptorT
                                        raw.data()) != CUDNN_STATUS_SUCCESS)
     return std::nullopt;
   for (int64_t i = 0; i < found && i < kEngines; ++i) {
+    GraphDescriptor& config = configs[static_cast<size_t>(i)];
+    if (wanted.deterministic && !deterministic(op, config)) continue;
     GraphDescriptor plan(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, op);
     plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle);
-    plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, configs[static_cast<size_t>(i)]);
+    plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config);
     if (!plan.try_finalize()) continue;
+    GraphPlan made;
     int64_t count = 0;
     check_cudnn(cudnn().cudnnBackendGetAttribute(plan.get(), CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE,
                                                  CUDNN_TYPE_INT64, 1, &count, &made.workspace_),
                 op);
-    made.parts_.push_back(std::move(operation));
+    if (made.workspace_ > wanted.workspace) continue;
+    made.parts_ = std::move(parts);
+    for (GraphDescriptor& operation : operations) made.parts_.push_back(std::move(operation));
     made.parts_.push_back(std::move(graph));
-    made.parts_.push_back(std::move(configs[static_cast<size_t>(i)]));
+    made.parts_.push_back(std::move(config));
     made.plan_.push_back(std::move(plan));
     return made;
   }

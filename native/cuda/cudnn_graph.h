@@ -34,15 +34,27 @@ class GraphDescriptor {
   cudnnBackendDescriptor_t descriptor_ = nullptr;
 };
 
-// A tensor of a graph: its number in it, extents and strides in elements.
+// A tensor of a graph: its number in it, extents and strides in elements. What only passes from one operation
+// to the next is never in memory.
+enum class GraphPlace { Memory, Passing };
 GraphDescriptor graph_tensor(const char* op, int64_t id, cudnnDataType_t type,
-                             std::initializer_list<int64_t> extents, std::initializer_list<int64_t> strides);
+                             std::initializer_list<int64_t> extents, std::initializer_list<int64_t> strides,
+                             GraphPlace place = GraphPlace::Memory);
 // A float that is passed by value.
 GraphDescriptor graph_scalar(const char* op, int64_t id);
 
-// A graph of one operation, ready to run.
+// A graph of operations, ready to run.
 class GraphPlan {
  public:
+  // Which of the library's engines may run it.
+  struct Wanted {
+    bool deterministic = false;  // sums in the same order from run to run
+    int64_t workspace = INT64_MAX;
+  };
+  // A graph of finalized operations; `parts` are what they refer to. Nothing where no engine of the library
+  // takes it on this device.
+  static std::optional<GraphPlan> make(const char* op, std::vector<GraphDescriptor> operations,
+                                       std::vector<GraphDescriptor> parts, const Wanted& wanted);
   // An operation of this type whose attributes are these tensors. Nothing where no engine of the library
   // takes it on this device.
   using Attributes = std::vector<std::pair<cudnnBackendAttributeName_t, GraphDescriptor>>;

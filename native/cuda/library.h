@@ -6,8 +6,8 @@
 #include "core/shape.h"
 #include "ops/attention.h"
 
-// The work that libraries do: cuBLASLt (gemm.cc), cuDNN (convolution.cc, fused_attention.cc); in the
-// emulator, the CPU's backend. Everything is queued on the selected device.
+// The work that libraries do: cuBLASLt (gemm.cc), cuDNN (convolution.cc, fused_convolution.cc,
+// fused_attention.cc); in the emulator, the CPU's backend. Everything is queued on the selected device.
 namespace cae::cuda {
 
 // One side of a product: a dense row-major matrix, read as it lies or transposed.
@@ -47,6 +47,10 @@ struct Convolution {
   Dtype dtype;
 };
 void convolve(const char* op, const Convolution& convolution, void* x, void* weight, void* y);
+// The same forward, then + bias [out] in f32 (none: no bias) and a relu if asked for, in one pass. Answers
+// false, with nothing done, where the library has no kernel for that.
+bool convolve_with_bias(const Convolution& convolution, void* x, void* weight, const TensorView& bias,
+                        bool relu, void* y);
 
 // Attention in one kernel, as ops/attention.h declares it. Answers false, with nothing done, where the
 // library has no kernel for the dtype, the head size or the device.

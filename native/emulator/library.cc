@@ -55,13 +55,19 @@ std::vector<char> reordered(const char* from, const Convolution& g, bool to_torc
   return to;
 }
 
-void convolve_now(const Convolution& g, TensorView x, char* weight, TensorView y) {
+// What a forward pass does to its result before it writes it.
+struct Epilogue {
+  TensorView bias;
+  bool relu = false;
+};
+
+void convolve_now(const Convolution& g, TensorView x, char* weight, TensorView y, const Epilogue& after) {
   TensorView w{nullptr, {g.y[3], g.x[3], g.kernel, g.kernel}, g.dtype};
   if (g.pass != Convolution::Weight) {
     std::vector<char> torch = reordered(weight, g, true);
     w.pointer = torch.data();
     if (g.pass == Convolution::Forward)
-      cpu::conv2d_forward(x, w, {}, g.stride, g.padding, false, y);
+      cpu::conv2d_forward(x, w, after.bias, g.stride, g.padding, after.relu, y);
     else
       cpu::conv2d_backward_input(y, w, {}, g.stride, g.padding, x);
     return;
@@ -82,16 +88,28 @@ void convolve_now(const Convolution& g, TensorView x, char* weight, TensorView y
 }
 
 // The same in f32, for f16.
-void convolve_wide(Convolution g, void* x, void* weight, void* y) {
+void convolve_wide(Convolution g, void* x, void* weight, void* y, const Epilogue& after) {
   const int64_t w_count = g.y[3] * g.x[3] * g.kernel * g.kernel;
   g.dtype = Dtype::F32;
   std::vector<float> wx = widened(x, g.x.numel());
   std::vector<float> ww = widened(weight, w_count);
   std::vector<float> wy = widened(y, g.y.numel());
-  convolve_now(g, {wx.data(), g.x, g.dtype}, reinterpret_cast<char*>(ww.data()), {wy.data(), g.y, g.dtype});
+  convolve_now(g, {wx.data(), g.x, g.dtype}, reinterpret_cast<char*>(ww.data()), {wy.data(), g.y, g.dtype},
+               after);
   if (g.pass == Convolution::Forward) narrow(wy, y);
   if (g.pass == Convolution::Input) narrow(wx, x);
   if (g.pass == Convolution::Weight) narrow(ww, weight);
+}
+
+void queue_convolution(const char* op, const Convolution& convolution, void* x, void* weight, void* y,
+                       const Epilogue& epilogue) {
+  emulator::require_cudnn();
+  emulator::enqueue_host(op, [g = convolution, x, weight, y, after = epilogue] {
+    if (g.dtype == Dtype::F16)
+      convolve_wide(g, x, weight, y, after);
+    else
+      convolve_now(g, {x, g.x, g.dtype}, static_cast<char*>(weight), {y, g.y, g.dtype}, after);
+  });
 }
 
 }  // namespace
@@ -111,13 +129,16 @@ bool gemm_with_sums(const char*, const Product&, void*) {
 }
 
 void convolve(const char* op, const Convolution& convolution, void* x, void* weight, void* y) {
-  emulator::require_cudnn();
-  emulator::enqueue_host(op, [g = convolution, x, weight, y] {
-    if (g.dtype == Dtype::F16)
-      convolve_wide(g, x, weight, y);
-    else
-      convolve_now(g, {x, g.x, g.dtype}, static_cast<char*>(weight), {y, g.y, g.dtype});
-  });
+  queue_convolution(op, convolution, x, weight, y, {});
+}
+
+// In half precision and over whole packs of channels, as the library's: elsewhere its callers' own way is
+// run.
+bool convolve_with_bias(const Convolution& g, void* x, void* weight, const TensorView& bias, bool relu,
+                        void* y) {
+  if ((g.dtype != Dtype::BF16 && g.dtype != Dtype::F16) || g.x[3] % 8 != 0 || g.y[3] % 8 != 0) return false;
+  queue_convolution("conv2d", g, x, weight, y, {bias, relu});
+  return true;
 }
 
 bool fused_attention_forward(const TensorView&, const TensorView&, const TensorView&, const AttentionLayout&,

@@ -317,6 +317,9 @@ describe.each(dtypes)('kernels in %s against the CPU, within %d', (dtype, tolera
         native.conv2dBackwardWeight(dy, x, dweight, dbias, stride, padding, accumulate);
         return {
           y: native.conv2d(x, weight, bias, stride, padding, true),
+          unbent: native.conv2d(x, weight, bias, stride, padding, false),
+          unbiased: native.conv2d(x, weight, null, stride, padding, true),
+          plain: native.conv2d(x, weight, null, stride, padding, false),
           dx: native.conv2dBackwardInput(dy, weight, size, size, stride, padding),
           dweight,
           dbias,
