@@ -27,6 +27,26 @@ bool deterministic(const char* op, const GraphDescriptor& config) {
   return std::find(notes.begin(), end, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC) == end;
 }
 
+// The engines that the library's heuristics of this mode would run a graph with, best first.
+std::vector<GraphDescriptor> candidates(const char* op, const GraphDescriptor& graph,
+                                        cudnnBackendHeurMode_t mode) {
+  GraphDescriptor heuristics(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, op);
+  heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph);
+  heuristics.set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
+  std::vector<GraphDescriptor> configs;
+  if (!heuristics.try_finalize()) return configs;
+  std::array<cudnnBackendDescriptor_t, kEngines> raw{};
+  for (cudnnBackendDescriptor_t& config : raw)
+    config = configs.emplace_back(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, op).get();
+  int64_t found = 0;
+  if (cudnn().cudnnBackendGetAttribute(heuristics.get(), CUDNN_ATTR_ENGINEHEUR_RESULTS,
+                                       CUDNN_TYPE_BACKEND_DESCRIPTOR, kEngines, &found,
+                                       raw.data()) != CUDNN_STATUS_SUCCESS)
+    found = 0;
+  while (static_cast<int64_t>(configs.size()) > std::max<int64_t>(found, 0)) configs.pop_back();
+  return configs;
+}
+
 }  // namespace
 
 GraphDescriptor::GraphDescriptor(cudnnBackendDescriptorType_t type, const char* op) : op_(op) {
@@ -55,8 +75,7 @@ bool GraphDescriptor::try_finalize() {
   return cudnn().cudnnBackendFinalize(descriptor_) == CUDNN_STATUS_SUCCESS;
 }
 
-GraphDescriptor graph_tensor(const char* op, int64_t id, cudnnDataType_t type,
-                             std::initializer_list<int64_t> extents, std::initializer_list<int64_t> strides,
+GraphDescriptor graph_tensor(const char* op, int64_t id, cudnnDataType_t type, const GraphLayout& layout,
                              GraphPlace place) {
   const bool passing = place == GraphPlace::Passing;
   const int64_t alignment = 16;
@@ -64,10 +83,8 @@ GraphDescriptor graph_tensor(const char* op, int64_t id, cudnnDataType_t type,
   tensor.set(CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &id);
   tensor.set(CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type);
   tensor.set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &alignment);
-  tensor.set(CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, static_cast<int64_t>(extents.size()),
-             extents.begin());
-  tensor.set(CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, static_cast<int64_t>(strides.size()),
-             strides.begin());
+  tensor.set(CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 4, layout.extents.data());
+  tensor.set(CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 4, layout.strides.data());
   tensor.set(CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, 1, &passing);
   tensor.finalize();
   return tensor;
@@ -113,43 +130,28 @@ std::optional<GraphPlan> GraphPlan::make(const char* op, std::vector<GraphDescri
             raw.data());
   if (!graph.try_finalize()) return std::nullopt;
 
-  GraphDescriptor heuristics(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, op);
-  const cudnnBackendHeurMode_t mode = CUDNN_HEUR_MODE_A;
-  heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph);
-  heuristics.set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
-  if (!heuristics.try_finalize()) return std::nullopt;
-
-  std::vector<GraphDescriptor> configs;
-  raw.clear();
-  for (int64_t i = 0; i < kEngines; ++i) {
-    configs.emplace_back(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, op);
-    raw.push_back(configs.back().get());
-  }
-  int64_t found = 0;
-  if (cudnn().cudnnBackendGetAttribute(heuristics.get(), CUDNN_ATTR_ENGINEHEUR_RESULTS,
-                                       CUDNN_TYPE_BACKEND_DESCRIPTOR, kEngines, &found,
-                                       raw.data()) != CUDNN_STATUS_SUCCESS)
-    return std::nullopt;
-  for (int64_t i = 0; i < found && i < kEngines; ++i) {
-    GraphDescriptor& config = configs[static_cast<size_t>(i)];
-    if (wanted.deterministic && !deterministic(op, config)) continue;
-    GraphDescriptor plan(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, op);
-    plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle);
-    plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config);
-    if (!plan.try_finalize()) continue;
-    GraphPlan made;
-    int64_t count = 0;
-    check_cudnn(cudnn().cudnnBackendGetAttribute(plan.get(), CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE,
-                                                 CUDNN_TYPE_INT64, 1, &count, &made.workspace_),
-                op);
-    if (made.workspace_ > wanted.workspace) continue;
-    made.parts_ = std::move(parts);
-    for (GraphDescriptor& operation : operations) made.parts_.push_back(std::move(operation));
-    made.parts_.push_back(std::move(graph));
-    made.parts_.push_back(std::move(config));
-    made.plan_.push_back(std::move(plan));
-    return made;
-  }
+  // Mode A knows nothing of some operations, attention's backward among them: their engines are those that
+  // it falls back on.
+  for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK})
+    for (GraphDescriptor& config : candidates(op, graph, mode)) {
+      if (wanted.deterministic && !deterministic(op, config)) continue;
+      GraphDescriptor plan(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, op);
+      plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle);
+      plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config);
+      if (!plan.try_finalize()) continue;
+      GraphPlan made;
+      int64_t count = 0;
+      check_cudnn(cudnn().cudnnBackendGetAttribute(plan.get(), CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE,
+                                                   CUDNN_TYPE_INT64, 1, &count, &made.workspace_),
+                  op);
+      if (made.workspace_ > wanted.workspace) continue;
+      made.parts_ = std::move(parts);
+      for (GraphDescriptor& operation : operations) made.parts_.push_back(std::move(operation));
+      made.parts_.push_back(std::move(graph));
+      made.parts_.push_back(std::move(config));
+      made.plan_.push_back(std::move(plan));
+      return made;
+    }
   return std::nullopt;
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <initializer_list>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -34,11 +34,15 @@ class GraphDescriptor {
   cudnnBackendDescriptor_t descriptor_ = nullptr;
 };
 
-// A tensor of a graph: its number in it, extents and strides in elements. What only passes from one operation
-// to the next is never in memory.
+// Extents and strides of a tensor of a graph, in elements.
+struct GraphLayout {
+  std::array<int64_t, 4> extents, strides;
+};
+
+// A tensor of a graph under its number in it. What only passes from one operation to the next is never in
+// memory.
 enum class GraphPlace { Memory, Passing };
-GraphDescriptor graph_tensor(const char* op, int64_t id, cudnnDataType_t type,
-                             std::initializer_list<int64_t> extents, std::initializer_list<int64_t> strides,
+GraphDescriptor graph_tensor(const char* op, int64_t id, cudnnDataType_t type, const GraphLayout& layout,
                              GraphPlace place = GraphPlace::Memory);
 // A float that is passed by value.
 GraphDescriptor graph_scalar(const char* op, int64_t id);

@@ -5,14 +5,15 @@
 #include <optional>
 #include <tuple>
 
-#include "cuda/cudnn_graph.h"
+#include "cuda/context.h"
 #include "cuda/driver.h"
+#include "cuda/graph_builder.h"
 #include "cuda/library.h"
 
 namespace cae::cuda {
 namespace {
 
-enum Tensors : int64_t { Q = 1, K, V, Out, LogSum, Scale, Dout, Dq, Dk, Dv };
+enum Tensors : int64_t { Q = 1, K, V, Out, LogSum, Scale, One, Dout, Delta, DqSums, Dq, Dk, Dv };
 
 // All that a plan depends on.
 using Key = std::tuple<int, bool, Dtype, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t>;
@@ -39,16 +40,22 @@ struct Graph {
   Graph(const char* name, Dtype dtype, const AttentionLayout& layout)
       : op(name), type(dtype == Dtype::BF16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_HALF), a(layout) {}
 
-  GraphDescriptor heads(int64_t id, int64_t length, int64_t row) const {
-    return graph_tensor(op, id, type, {a.batch, a.heads, length, a.head_dim},
-                        {length * row, a.head_dim, row, 1});
+  GraphLayout heads(int64_t length, int64_t row) const {
+    return {{a.batch, a.heads, length, a.head_dim}, {length * row, a.head_dim, row, 1}};
   }
-  GraphDescriptor queries(int64_t id) const { return heads(id, a.q_length, a.q_row); }
-  GraphDescriptor keys(int64_t id) const { return heads(id, a.k_length, a.kv_row); }
-  GraphDescriptor results(int64_t id) const { return heads(id, a.q_length, a.heads * a.head_dim); }
-  GraphDescriptor log_sums(int64_t id) const {
-    return graph_tensor(op, id, CUDNN_DATA_FLOAT, {a.batch, a.heads, a.q_length, 1},
-                        {a.heads * a.q_length, a.q_length, 1, 1});
+  GraphLayout queries() const { return heads(a.q_length, a.q_row); }
+  GraphLayout keys() const { return heads(a.k_length, a.kv_row); }
+  GraphLayout results() const { return heads(a.q_length, a.heads * a.head_dim); }
+  GraphLayout log_sums() const {
+    return {{a.batch, a.heads, a.q_length, 1}, {a.heads * a.q_length, a.q_length, 1, 1}};
+  }
+  GraphLayout query_sums() const {
+    const int64_t one = a.q_length * a.head_dim;
+    return {{a.batch, a.heads, a.q_length, a.head_dim}, {a.heads * one, one, a.head_dim, 1}};
+  }
+  GraphLayout scores() const {
+    return {{a.batch, a.heads, a.q_length, a.k_length},
+            {a.heads * a.q_length * a.k_length, a.q_length * a.k_length, a.k_length, 1}};
   }
 
   const char* op;
@@ -56,46 +63,84 @@ struct Graph {
   const AttentionLayout& a;
 };
 
-#if CUDNN_VERSION >= 91700
+constexpr size_t kBackwardSince = 90600;
+#if CUDNN_VERSION >= 91300
 constexpr size_t kForwardSince = 91300;
-constexpr size_t kBackwardSince = 91700;
 
 std::optional<GraphPlan> forward_plan(const Graph& g) {
+  const auto tensor = [&](int64_t id, const GraphLayout& layout) {
+    return graph_tensor(g.op, id, g.type, layout);
+  };
   GraphPlan::Attributes tensors;
-  tensors.emplace_back(CUDNN_ATTR_OPERATION_SDPA_FWD_QDESC, g.queries(Q));
-  tensors.emplace_back(CUDNN_ATTR_OPERATION_SDPA_FWD_KDESC, g.keys(K));
-  tensors.emplace_back(CUDNN_ATTR_OPERATION_SDPA_FWD_VDESC, g.keys(V));
-  tensors.emplace_back(CUDNN_ATTR_OPERATION_SDPA_FWD_ODESC, g.results(Out));
-  tensors.emplace_back(CUDNN_ATTR_OPERATION_SDPA_FWD_STATSDESC, g.log_sums(LogSum));
+  tensors.emplace_back(CUDNN_ATTR_OPERATION_SDPA_FWD_QDESC, tensor(Q, g.queries()));
+  tensors.emplace_back(CUDNN_ATTR_OPERATION_SDPA_FWD_KDESC, tensor(K, g.keys()));
+  tensors.emplace_back(CUDNN_ATTR_OPERATION_SDPA_FWD_VDESC, tensor(V, g.keys()));
+  tensors.emplace_back(CUDNN_ATTR_OPERATION_SDPA_FWD_ODESC, tensor(Out, g.results()));
+  tensors.emplace_back(CUDNN_ATTR_OPERATION_SDPA_FWD_STATSDESC,
+                       graph_tensor(g.op, LogSum, CUDNN_DATA_FLOAT, g.log_sums()));
   tensors.emplace_back(CUDNN_ATTR_OPERATION_SDPA_FWD_SCALEDESC, graph_scalar(g.op, Scale));
   return GraphPlan::make(g.op, CUDNN_BACKEND_OPERATION_SDPA_FWD_DESCRIPTOR, std::move(tensors));
-}
-
-std::optional<GraphPlan> backward_plan(const Graph& g) {
-  GraphPlan::Attributes tensors;
-  tensors.emplace_back(CUDNN_ATTR_OPERATION_SDPA_BWD_QDESC, g.queries(Q));
-  tensors.emplace_back(CUDNN_ATTR_OPERATION_SDPA_BWD_KDESC, g.keys(K));
-  tensors.emplace_back(CUDNN_ATTR_OPERATION_SDPA_BWD_VDESC, g.keys(V));
-  tensors.emplace_back(CUDNN_ATTR_OPERATION_SDPA_BWD_ODESC, g.results(Out));
-  tensors.emplace_back(CUDNN_ATTR_OPERATION_SDPA_BWD_DODDESC, g.results(Dout));
-  tensors.emplace_back(CUDNN_ATTR_OPERATION_SDPA_BWD_STATSDESC, g.log_sums(LogSum));
-  tensors.emplace_back(CUDNN_ATTR_OPERATION_SDPA_BWD_SCALEDESC, graph_scalar(g.op, Scale));
-  tensors.emplace_back(CUDNN_ATTR_OPERATION_SDPA_BWD_DQDESC, g.queries(Dq));
-  tensors.emplace_back(CUDNN_ATTR_OPERATION_SDPA_BWD_DKDESC, g.keys(Dk));
-  tensors.emplace_back(CUDNN_ATTR_OPERATION_SDPA_BWD_DVDESC, g.keys(Dv));
-  return GraphPlan::make(g.op, CUDNN_BACKEND_OPERATION_SDPA_BWD_DESCRIPTOR, std::move(tensors));
 }
 #else
 // Headers from before the operation: never asked.
 constexpr size_t kForwardSince = SIZE_MAX;
-constexpr size_t kBackwardSince = SIZE_MAX;
 std::optional<GraphPlan> forward_plan(const Graph&) {
   return std::nullopt;
 }
-std::optional<GraphPlan> backward_plan(const Graph&) {
-  return std::nullopt;
-}
 #endif
+
+GraphLayout transposed(GraphLayout layout) {
+  std::swap(layout.extents[2], layout.extents[3]);
+  std::swap(layout.strides[2], layout.strides[3]);
+  return layout;
+}
+
+// The gradients as the graph of elementary operations that the library knows one kernel for: its single
+// operation (…_SDPA_BWD_DESCRIPTOR) has one for compute capability 10 alone. Names as in ops/attention.h; p
+// are the probabilities, computed again from the scores and their kept log-sums.
+std::optional<GraphPlan> backward_plan(const Graph& g) {
+  GraphBuilder graph(g.op);
+  constexpr cudnnDataType_t kF32 = CUDNN_DATA_FLOAT;
+  const auto in_scores = [&] { return graph.passing(kF32, g.scores()); };
+  const auto in_sums = [&] { return graph.passing(kF32, g.log_sums()); };
+  // Transposed, the scores lie as they are: only their extents and strides change places.
+  const auto transposed_scores = [&](GraphBuilder::Value x) {
+    return graph.reshape(x, graph.passing(g.type, transposed(g.scores())));
+  };
+  const auto q = graph.memory(Q, g.type, g.queries());
+  const auto keys_t = graph.memory(K, g.type, transposed(g.keys()));
+  const auto values_t = graph.memory(V, g.type, transposed(g.keys()));
+  const auto dout = graph.memory(Dout, g.type, g.results());
+  const auto scale = graph.scalar(Scale);
+
+  // delta = Σ dout·out, for each query
+  const auto product = graph.pointwise(CUDNN_POINTWISE_MUL, dout, graph.memory(Out, g.type, g.results()),
+                                       graph.passing(kF32, g.results()));
+  const auto delta = graph.pointwise(CUDNN_POINTWISE_MUL, graph.sum(product, in_sums()), graph.scalar(One),
+                                     graph.memory(Delta, kF32, g.log_sums()));
+
+  // dv = pᵀ·dout
+  const auto scaled =
+      graph.pointwise(CUDNN_POINTWISE_MUL, graph.matmul(q, keys_t, in_scores()), scale, in_scores());
+  const auto shifted =
+      graph.pointwise(CUDNN_POINTWISE_SUB, scaled, graph.memory(LogSum, kF32, g.log_sums()), in_scores());
+  const auto p = graph.pointwise(CUDNN_POINTWISE_EXP, shifted, in_scores());
+  graph.matmul(transposed_scores(p), dout, graph.memory(Dv, g.type, g.keys()));
+
+  // ds = scale·p·(dout·vᵀ − delta), dk = dsᵀ·q
+  const auto centred =
+      graph.pointwise(CUDNN_POINTWISE_SUB, graph.matmul(dout, values_t, in_scores()), delta, in_scores());
+  const auto weighted = graph.pointwise(CUDNN_POINTWISE_MUL, centred, p, in_scores());
+  const auto ds = graph.pointwise(CUDNN_POINTWISE_MUL, weighted, scale, in_scores());
+  graph.matmul(transposed_scores(ds), q, graph.memory(Dk, g.type, g.keys()));
+
+  // dq = ds·k, summed in f32
+  const GraphLayout sums = g.query_sums();
+  const auto total = graph.matmul(ds, graph.reshape(keys_t, graph.passing(g.type, g.keys())),
+                                  graph.memory(DqSums, kF32, sums));
+  graph.pointwise(CUDNN_POINTWISE_IDENTITY, total, graph.memory(Dq, g.type, g.queries()));
+  return graph.plan({});
+}
 
 const std::optional<GraphPlan>& plan_for(bool backward, const Graph& g, Dtype dtype) {
   // Never destroyed: at the process's end the driver may be gone.
@@ -146,13 +191,20 @@ bool fused_attention_backward(const TensorView& dout, const TensorView& q, const
   const std::optional<GraphPlan>& plan = plan_for(true, graph, q.dtype);
   if (!plan) return false;
   auto scale = static_cast<float>(a.scale);
+  float one = 1;
+  const size_t queries = static_cast<size_t>(a.batch * a.heads * a.q_length) * sizeof(float);
+  const Scratch delta(queries);
+  const Scratch dq_sums(queries * static_cast<size_t>(a.head_dim));
   plan->run(graph.op, {{Q, q.pointer},
                        {K, keys},
                        {V, values},
                        {Out, out.pointer},
                        {LogSum, log_sum.pointer},
                        {Scale, &scale},
+                       {One, &one},
                        {Dout, dout.pointer},
+                       {Delta, delta.as<void>()},
+                       {DqSums, dq_sums.as<void>()},
                        {Dq, dq.pointer},
                        {Dk, dkeys},
                        {Dv, dvalues}});
