@@ -11,7 +11,7 @@ run=()
 if [ "${1:-}" = --asan ]; then
   shift
   folder=build-emulated-asan
-  options+=(--CDCAE_SANITIZE=address)
+  options+=(--CDCAE_SANITIZE_BACKEND=address)
   # Node itself is built without the sanitizer, so its runtime is loaded first; what node never frees is no finding.
   run=(env "LD_PRELOAD=$("${CXX:-g++}" -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0:halt_on_error=1)
 fi

@@ -31,6 +31,12 @@ struct MemoryStatistics {
   }
 };
 
+// A device's own memory, in bytes: other processes and libraries take of it, too.
+struct DeviceMemory {
+  size_t free = 0;
+  size_t total = 0;
+};
+
 // What a block is for: the tensor on it, if there is one, and the op it was made in (null: none).
 struct Purpose {
   Shape shape{};
@@ -53,6 +59,9 @@ class CachingAllocator {
     std::function<void(void*, size_t)> give_back;
     size_t segment = size_t{32} << 20;  // bytes taken at a time, where a block is no larger
     std::function<void()> drain;        // waits until no queued work can touch a released block
+    // What the whole device has, of whoever uses it: for the report of a memory that is used up. Null: not
+    // said.
+    std::function<DeviceMemory()> memory = nullptr;
     // For a device that checks accesses: bytes left unused behind each block, and what is told of blocks.
     size_t guard = 0;
     std::function<void(void*, size_t)> allocated = nullptr;  // the block and the bytes that were asked for

@@ -53,9 +53,15 @@ void CachingAllocator::fail_out_of_memory(size_t size, const Purpose& purpose) c
   for (const Group& group : groups)
     largest += concat(largest.empty() ? "; most of it: " : ", ", group.count, " x ", mib(group.size), " (",
                       purpose_text(group.purpose), ")");
+  std::string whole;
+  if (source_.memory) {
+    const DeviceMemory memory = source_.memory();
+    if (memory.total > 0)
+      whole = concat(", ", mib(memory.free), " of the device's ", mib(memory.total), " free");
+  }
   fail("allocate", device_, " is out of memory: ", mib(size), " wanted for ", purpose_text(purpose), ", ",
        mib(statistics_.allocated), " in use by ", statistics_.live_blocks, " tensors, ",
-       mib(statistics_.reserved), " held", largest,
+       mib(statistics_.reserved), " held", whole, largest,
        "; lower --batch_size (and raise --update_freq in its place), --input_size or the model, or add "
        "--activation_checkpointing");
 }

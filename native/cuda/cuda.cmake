@@ -57,6 +57,5 @@ function(cae_use_cuda target)
   set_property(SOURCE native/cuda/device.cc APPEND PROPERTY COMPILE_DEFINITIONS CAE_CUDA_ARCH="${KERNELS}")
   target_compile_options(${target} PRIVATE
     "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-Xcompiler=-Wall,-fvisibility=hidden;-Xptxas=-v>")
-  set_target_properties(${target} PROPERTIES CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden)
-  target_link_libraries(${target} PRIVATE CUDA::cudart_static ${CMAKE_DL_LIBS})
+  set_target_properties(${target} PROPERTIES CUDA_VISIBILITY_PRESET hidden)
 endfunction()

@@ -50,6 +50,15 @@ void* acquire(Context& context, size_t bytes) {
   return memory;
 }
 
+// Both 0 where the driver does not say: this is for a message about another failure.
+DeviceMemory memory_of(const Context& context) {
+  DeviceMemory memory;
+  if (cudaSetDevice(context.index) != cudaSuccess ||
+      cudaMemGetInfo(&memory.free, &memory.total) != cudaSuccess)
+    cudaGetLastError();
+  return memory;
+}
+
 std::mutex contexts_mutex;
 std::array<Context*, kMostDevices> contexts{};
 thread_local Context* selected = nullptr;
@@ -126,7 +135,8 @@ std::unique_ptr<CachingAllocator> make_memory(Context& context) {
                                      if (context.recorded) return;
                                      ++context.waits;
                                      cudaStreamSynchronize(context.stream);
-                                   }});
+                                   },
+                               .memory = [&context] { return memory_of(context); }});
 }
 
 void check_cuda(cudaError_t code, const char* op) {

@@ -2,6 +2,7 @@
 // and run later, as on a real one; its memory is the host's, and each block starts as NaN.
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <memory>
@@ -164,6 +165,9 @@ std::unique_ptr<CachingAllocator> make_memory(Queue queue) {
                 munmap(p, bytes);
               },
           .drain = [] { stream().drain(); },
+          .memory = []() -> DeviceMemory {
+            return {memory_bytes() - std::min<size_t>(cuda::held, memory_bytes()), memory_bytes()};
+          },
           .guard = 64,
           .allocated =
               [queue](void* p, size_t bytes) {

@@ -136,7 +136,7 @@ describe.runIf(emulated)('a device whose memory is used up', () => {
       const kept = Array.from({ length: 5 }, () => native.gelu(x));
       native.empty([100, 1024, 1024], 'bf16', 'cuda');`;
     expect(onMachine({ CAE_EMULATED_MEMORY: '128' }, script)).toMatch(
-      /^\[allocate\] cuda:0 is out of memory: 200\.0 MiB wanted for \[100,1024,1024\] bf16 of empty, 24\.0 MiB in use by 6 tensors, 32\.0 MiB held; most of it: 5 x 4\.0 MiB \(\[1024,1024\] f32 of gelu\), 1 x 4\.0 MiB \(\[1024,1024\] f32\); lower --batch_size \(and raise --update_freq in its place\), --input_size or the model, or add --activation_checkpointing$/,
+      /^\[allocate\] cuda:0 is out of memory: 200\.0 MiB wanted for \[100,1024,1024\] bf16 of empty, 24\.0 MiB in use by 6 tensors, 32\.0 MiB held, 96\.0 MiB of the device's 128\.0 MiB free; most of it: 5 x 4\.0 MiB \(\[1024,1024\] f32 of gelu\), 1 x 4\.0 MiB \(\[1024,1024\] f32\); lower --batch_size \(and raise --update_freq in its place\), --input_size or the model, or add --activation_checkpointing$/,
     );
   });
 
@@ -182,7 +182,7 @@ describe.runIf(emulated)('the command line', () => {
 
   it('says in one line that memory is used up, and by what', () => {
     expect(refused({ CAE_EMULATED_MEMORY: '64' }, 1)).toMatch(
-      /^cae-native: cuda:0 is out of memory: \S+ MiB wanted for \[.*; most of it: .* MiB \(\[.*; lower --batch_size /,
+      /^cae-native: cuda:0 is out of memory: \S+ MiB wanted for \[.* MiB held, \S+ MiB of the device's 64\.0 MiB free; most of it: .* MiB \(\[.*; lower --batch_size /,
     );
   });
 
