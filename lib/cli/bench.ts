@@ -16,7 +16,7 @@ import {
   usageError,
   useDevice,
 } from './flags.js';
-import { checkPrecision, dtypeOf, lossScalerOf, precisionFlag, precisionOf } from './precision.js';
+import { dtypeOf, lossScalerOf, numberFlags, precisionOf, usePrecision } from './precision.js';
 
 const flags = {
   task: choiceFlag(
@@ -27,7 +27,7 @@ const flags = {
   model: textFlag('base', 'tiny, small, base, large, or a full model name', 'name'),
   batch: intFlag(8, 'pictures a step', { min: 1 }),
   device: deviceFlag(),
-  precision: precisionFlag(),
+  ...numberFlags(),
   steps: intFlag(3, 'steps that are timed; one more warms up', { min: 1 }),
   tokenizer: choiceFlag<BenchTokenizer, 'none'>(benchTokenizers, 'none', 'tokenizer that makes the targets'),
   threads: intFlag(undefined, 'threads that compute; default: all cores', { min: 1, max: 1024 }),
@@ -53,7 +53,7 @@ export function register(command: Command): void {
       );
     }
     const device = useDevice(values.device);
-    checkPrecision(values.precision);
+    usePrecision(values);
     if (values.threads !== undefined) native.setThreads(values.threads);
     const { ops, ...numbers } = await runBench({
       config,
@@ -83,7 +83,7 @@ async function benchClassifier(
   const device = useDevice(values.device);
   if (values.threads !== undefined) native.setThreads(values.threads);
   const run = task === 'finetune' ? runFinetuneBench : runFeaturesBench;
-  checkPrecision(values.precision);
+  usePrecision(values);
   const precision = precisionOf(values.precision);
   const numbers = await run({ config, batch, steps, dtype: dtypeOf(values) });
   process.stdout.write(

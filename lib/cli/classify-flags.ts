@@ -1,5 +1,5 @@
 import { choiceFlag, deviceFlag, intFlag, numberFlag, numbersFlag, switchFlag, textFlag } from './flags.js';
-import { precisionFlag } from './precision.js';
+import { numberFlags } from './precision.js';
 
 /** What every command that looks at labelled pictures takes: which encoder, and how it computes. */
 export const encoderFlags = {
@@ -30,7 +30,7 @@ export const encoderFlags = {
     },
   ),
   seed: intFlag(0, 'every random draw is a function of it', { min: 0, max: 2 ** 32 - 1 }),
-  precision: precisionFlag(),
+  ...numberFlags(),
   device: deviceFlag(),
   threads: intFlag(undefined, 'threads that compute; default: all cores', { min: 1, max: 1024 }),
   num_workers: intFlag(10, 'most threads that decode pictures', { min: 1, max: 1024 }),

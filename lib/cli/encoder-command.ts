@@ -12,7 +12,7 @@ import { pixelNormalization } from './classifier-data.js';
 import { encoderFlags } from './classify-flags.js';
 import { choiceFlag, type FlagValues, intFlag, pickDevice, textFlag, usageError } from './flags.js';
 import { checkpointEntries, configOf, loadInto, normalizationOf, openCheckpoint } from './open-checkpoint.js';
-import { checkPrecision, dtypeOf, precisionOf } from './precision.js';
+import { dtypeOf, precisionOf, usePrecision } from './precision.js';
 
 /** Flags of the commands that want features of pictures. */
 export const featureFlags = {
@@ -58,7 +58,7 @@ export async function openEncoder(flags: FeatureFlags): Promise<OpenEncoder> {
   if (layer > config.depth) throw usageError(`--layer ${layer}: the encoder has ${config.depth} blocks`);
   if (flags.threads !== undefined) native.setThreads(flags.threads);
   const { note } = pickDevice(flags.device);
-  checkPrecision(flags.precision);
+  usePrecision(flags);
   const model = finetuned ? new VisionTransformer(config) : new FeatureEncoder(config);
   model.initialize(flags.seed);
   const notes = flags.random ? ['the encoder has random weights'] : loadInto(model, checkpoint);

@@ -31,7 +31,7 @@ import {
   type OpenCheckpoint,
   openCheckpoint,
 } from './open-checkpoint.js';
-import { checkPrecision, dtypeOf } from './precision.js';
+import { dtypeOf, usePrecision } from './precision.js';
 import { report } from './score-report.js';
 
 const { random: _random, ...sizes } = encoderFlags;
@@ -72,7 +72,7 @@ async function evaluate(dataPath: string, values: EvalFlags): Promise<void> {
   const model = openClassifier(values, checkpoint, path);
   checkClasses(images, saved, model.classes, path);
   if (note !== null) process.stderr.write(`${note}\n`);
-  checkPrecision(values.precision);
+  usePrecision(values);
   if (values.threads !== undefined) native.setThreads(values.threads);
   const inputSize = model.config.imageSize;
   const loader = createEvalLoader({

@@ -2,7 +2,7 @@ import { native } from '../native/addon.js';
 import { GradientScaler } from '../optim/gradient-scaler.js';
 import { defaultDevice } from '../tensor/device.js';
 import type { Dtype } from '../tensor/tensor.js';
-import { choiceFlag, usageError } from './flags.js';
+import { choiceFlag, switchFlag, usageError } from './flags.js';
 
 /** Numbers that GEMMs and attention compute with; weights and sums are f32 in any case. */
 export type Precision = 'fp32' | 'bf16' | 'fp16';
@@ -13,12 +13,23 @@ const dtypes: Readonly<Record<Precision, Dtype>> = { fp32: 'f32', bf16: 'bf16', 
 export type PrecisionChoice = Precision | 'auto';
 
 /** `--precision`. */
-export function precisionFlag() {
+function precisionFlag() {
   return choiceFlag<PrecisionChoice, 'auto'>(
     ['auto', 'fp32', 'bf16', 'fp16'],
     'auto',
     'numbers to compute with; auto: bf16 on cuda from compute capability 8.0 on, else fp32; fp16 is for cuda and scales the loss',
   );
+}
+
+/** `--precision` and what else is asked of numbers. */
+export function numberFlags() {
+  return {
+    precision: precisionFlag(),
+    tf32: switchFlag('on cuda: products and convolutions in fp32 round their inputs to TF32'),
+    deterministic: switchFlag(
+      'on cuda: the same bits in every run, at some cost; on the cpu they are in any case',
+    ),
+  };
 }
 
 /** What a choice stands for on the device that was chosen. */
@@ -37,12 +48,25 @@ export function dtypeOf({ precision }: { readonly precision: PrecisionChoice }):
 }
 
 /**
- * Refuses what the device does not compute in, and says on stderr where it does so slowly. Called when the device is
- * chosen.
+ * Asks the device, once it is chosen, for numbers as the flags say. Refuses what it does not compute in, and says on
+ * stderr where it does so slowly.
  * @throws UserError naming the flag
  */
-export function checkPrecision(precision: PrecisionChoice): void {
-  if (defaultDevice() !== 'cpu') return;
+export function usePrecision({
+  precision,
+  tf32 = false,
+  deterministic = false,
+}: {
+  readonly precision: PrecisionChoice;
+  readonly tf32?: boolean;
+  readonly deterministic?: boolean;
+}): void {
+  native.setDeterministic(deterministic);
+  if (defaultDevice() !== 'cpu') {
+    native.setTf32(tf32);
+    return;
+  }
+  if (tf32) throw usageError('--tf32 is for --device cuda');
   if (precision === 'fp16') {
     throw usageError('--precision fp16 is for --device cuda; on the cpu give bf16 or fp32');
   }

@@ -1,5 +1,5 @@
 import { choiceFlag, deviceFlag, intFlag, numberFlag, numbersFlag, switchFlag, textFlag } from './flags.js';
-import { precisionFlag } from './precision.js';
+import { numberFlags } from './precision.js';
 
 const interpolations = ['bicubic', 'bilinear', 'lanczos', 'box', 'hamming'] as const;
 
@@ -86,7 +86,7 @@ export const pretrainFlags = {
   align_loss_weight: numberFlag(2, 'weight of the alignment loss', { min: 0 }),
   latent_alignment_loss_weight: numberFlag(0, 'caev2 only: weight of its loss', { min: 0 }),
   fix_init_weight: switchFlag('keep the depth-scaled initialisation'),
-  precision: precisionFlag(),
+  ...numberFlags(),
   activation_checkpointing: switchFlag(
     'keep only the inputs of blocks, and run them again in backward: less memory, more time',
   ),

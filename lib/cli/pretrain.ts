@@ -19,7 +19,7 @@ import {
   PretrainTask,
 } from '../training/pretrain.js';
 import { addFlags, flagValues, required, usageError, useDevice } from './flags.js';
-import { checkPrecision, dtypeOf, lossScalerOf, precisionOf } from './precision.js';
+import { dtypeOf, lossScalerOf, precisionOf, usePrecision } from './precision.js';
 import { checkSupported, configOfFlags, type PretrainFlags } from './pretrain-checks.js';
 import { pretrainFlags } from './pretrain-flags.js';
 
@@ -53,7 +53,7 @@ async function train(flags: PretrainFlags, config: CaeConfig, loader: PretrainLo
   const schedules = schedulesOf(flags, stepsPerEpoch);
   useDevice(flags.device);
   if (flags.threads !== undefined) native.setThreads(flags.threads);
-  checkPrecision(flags.precision);
+  usePrecision(flags);
   const tokenizer = await openTokenizer(flags, config);
   const model = new Cae(config);
   model.initialize(flags.seed, flags.fix_init_weight);

@@ -26,7 +26,7 @@ import {
 import { type ClassifyFlags, checkClassifyFlags } from './classify-checks.js';
 import { pickDevice, required, usageError } from './flags.js';
 import { normalizationOf, openCheckpoint } from './open-checkpoint.js';
-import { checkPrecision, dtypeOf, lossScalerOf, precisionOf } from './precision.js';
+import { dtypeOf, lossScalerOf, precisionOf, usePrecision } from './precision.js';
 import { parametersOf } from './pretrain.js';
 import { report } from './score-report.js';
 
@@ -49,7 +49,7 @@ export async function trainClassifier(task: ClassifierTask, flags: ClassifyFlags
     cropPct: flags.crop_pct ?? defaultCropPct(config.imageSize),
   };
   const { note } = pickDevice(flags.device);
-  checkPrecision(flags.precision);
+  usePrecision(flags);
   const { model, notes } = loadedClassifier(task, config, flags, checkpoint);
   if (note !== null) notes.unshift(note);
   const say = (): void => void process.stderr.write(`${notes.join('\n')}\n`);

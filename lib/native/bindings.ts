@@ -94,6 +94,8 @@ export interface NativeAddon {
   cudaDevices(): CudaDevice[];
   /** Lets f32 products on CUDA round their inputs to TF32; off at the start. */
   setTf32(allowed: boolean): void;
+  /** Asks CUDA for the same bits from run to run, where that takes time or memory; off at the start. The CPU's always are. */
+  setDeterministic(wanted: boolean): void;
   buildInfo(): BuildInfo;
   // linear
   linear(x: Handle, weight: Handle, bias: Optional<Handle>): Handle;

@@ -100,6 +100,7 @@ void register_runtime(Napi::Env env, Napi::Object exports) {
   bind(exports, "resetPeakMemory", &reset_peak);
   bind(exports, "setThreads", &set_threads);
   bind(exports, "setTf32", &cuda::set_tf32);
+  bind(exports, "setDeterministic", &cuda::set_deterministic);
   bind(exports, "cudaDriver", &cuda::driver_version);
   exports.Set("cudaDevices", Napi::Function::New(env, cuda_devices, "cudaDevices"));
   exports.Set("memoryStatistics", Napi::Function::New(env, memory_statistics, "memoryStatistics"));

@@ -62,5 +62,7 @@ void abandon_recording(int index);
 
 // Whether f32 products may round their inputs to TF32 (10 bits of mantissa); off at the start.
 void set_tf32(bool allowed);
+// Whether results are to be the same bits from run to run where that takes time or memory; off at the start.
+void set_deterministic(bool wanted);
 
 }  // namespace cae::cuda

@@ -171,30 +171,31 @@ void backward(const char* op, const TensorView& dout, const TensorView& q, const
 
 void attention_forward(const TensorView& q, const TensorView& k, const TensorView& v,
                        const AttentionLayout& a, const TensorView& out, const TensorView& log_sum) {
-  if (out.numel() == 0 || fused_attention_forward(q, k, v, a, out, log_sum)) return;
+  if (out.numel() == 0 || fused_attention_forward(q, k, v, {}, a, out, log_sum)) return;
   forward("attention", q, k, v, {}, a, out, log_sum);
 }
 
 void biased_attention_forward(const TensorView& q, const TensorView& k, const TensorView& v,
                               const TensorView& bias, const AttentionLayout& a, const TensorView& out,
                               const TensorView& log_sum) {
-  if (out.numel() > 0) forward("biased_attention", q, k, v, bias, a, out, log_sum);
+  if (out.numel() == 0 || fused_attention_forward(q, k, v, bias, a, out, log_sum)) return;
+  forward("biased_attention", q, k, v, bias, a, out, log_sum);
 }
 
 void attention_backward(const TensorView& dout, const TensorView& q, const TensorView& k, const TensorView& v,
                         const AttentionLayout& a, const TensorView& out, const TensorView& log_sum,
                         const TensorView& dq, const TensorView& dk, const TensorView& dv) {
-  if (q.numel() == 0 || fused_attention_backward(dout, q, k, v, a, out, log_sum, dq, dk, dv)) return;
+  if (q.numel() == 0 || fused_attention_backward(dout, q, k, v, {}, a, out, log_sum, dq, dk, dv, {})) return;
   backward("attention_backward", dout, q, k, v, {}, a, log_sum, dq, dk, dv, {});
 }
 
 void biased_attention_backward(const TensorView& dout, const TensorView& q, const TensorView& k,
                                const TensorView& v, const TensorView& bias, const AttentionLayout& a,
-                               const TensorView&, const TensorView& log_sum, const TensorView& dq,
+                               const TensorView& out, const TensorView& log_sum, const TensorView& dq,
                                const TensorView& dk, const TensorView& dv, const TensorView& dbias) {
   if (q.numel() == 0)
     fill_constant(dbias, 0);
-  else
+  else if (!fused_attention_backward(dout, q, k, v, bias, a, out, log_sum, dq, dk, dv, dbias))
     backward("biased_attention_backward", dout, q, k, v, bias, a, log_sum, dq, dk, dv, dbias);
 }
 

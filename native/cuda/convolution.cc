@@ -10,6 +10,7 @@
 #include "cuda/cudnn_library.h"
 #include "cuda/driver.h"
 #include "cuda/library.h"
+#include "cuda/numerics.h"
 
 namespace cae::cuda {
 namespace {
@@ -43,14 +44,15 @@ cudnnDataType_t type_of(Dtype dtype, const char* op) {
 // The first candidate that is possible within the workspace. Reductions whose order changes from run to run
 // are left out: a resumed run must equal an uninterrupted one.
 template <typename Candidate>
-void choose(const char* op, const std::array<Candidate, kCandidates>& candidates, int found, Plan& plan) {
+void choose(const char* op, const std::array<Candidate, kCandidates>& candidates, int found, bool exact,
+            Plan& plan) {
   for (int i = 0; i < found; ++i) {
     const Candidate& c = candidates[static_cast<size_t>(i)];
     if (c.status != CUDNN_STATUS_SUCCESS || c.memory > kWorkspace || c.determinism != CUDNN_DETERMINISTIC)
       continue;
     plan.algorithm = static_cast<int>(c.algo);
     plan.workspace = c.memory;
-    check_cudnn(cudnn().cudnnSetConvolutionMathType(plan.convolution, c.mathType), op);
+    if (!exact) check_cudnn(cudnn().cudnnSetConvolutionMathType(plan.convolution, c.mathType), op);
     return;
   }
   fail(op, "cuDNN has no deterministic algorithm for this convolution");
@@ -82,11 +84,12 @@ Plan make_plan(const char* op, const Convolution& g) {
                   g.dtype == Dtype::F64 ? CUDNN_DATA_DOUBLE : CUDNN_DATA_FLOAT),
               op);
   // FMA keeps f32 in f32: the default would round its inputs to TF32.
-  check_cudnn(
-      dnn.cudnnSetConvolutionMathType(plan.convolution, g.dtype == Dtype::F32   ? CUDNN_FMA_MATH
-                                                        : g.dtype == Dtype::F64 ? CUDNN_DEFAULT_MATH
-                                                                                : CUDNN_TENSOR_OP_MATH),
-      op);
+  const bool exact = g.dtype == Dtype::F32 && !numerics.tf32;
+  check_cudnn(dnn.cudnnSetConvolutionMathType(
+                  plan.convolution, exact                                            ? CUDNN_FMA_MATH
+                                    : g.dtype == Dtype::F64 || g.dtype == Dtype::F32 ? CUDNN_DEFAULT_MATH
+                                                                                     : CUDNN_TENSOR_OP_MATH),
+              op);
   int found = 0;
   if (g.pass == Convolution::Forward) {
     std::array<cudnnConvolutionFwdAlgoPerf_t, kCandidates> candidates{};
@@ -94,32 +97,32 @@ Plan make_plan(const char* op, const Convolution& g) {
         dnn.cudnnGetConvolutionForwardAlgorithm_v7(cudnn_handle(), plan.x, plan.weight, plan.convolution,
                                                    plan.y, kCandidates, &found, candidates.data()),
         op);
-    choose(op, candidates, found, plan);
+    choose(op, candidates, found, exact, plan);
   } else if (g.pass == Convolution::Input) {
     std::array<cudnnConvolutionBwdDataAlgoPerf_t, kCandidates> candidates{};
     check_cudnn(
         dnn.cudnnGetConvolutionBackwardDataAlgorithm_v7(cudnn_handle(), plan.weight, plan.y, plan.convolution,
                                                         plan.x, kCandidates, &found, candidates.data()),
         op);
-    choose(op, candidates, found, plan);
+    choose(op, candidates, found, exact, plan);
   } else {
     std::array<cudnnConvolutionBwdFilterAlgoPerf_t, kCandidates> candidates{};
     check_cudnn(dnn.cudnnGetConvolutionBackwardFilterAlgorithm_v7(cudnn_handle(), plan.x, plan.y,
                                                                   plan.convolution, plan.weight, kCandidates,
                                                                   &found, candidates.data()),
                 op);
-    choose(op, candidates, found, plan);
+    choose(op, candidates, found, exact, plan);
   }
   return plan;
 }
 
 const Plan& plan_for(const char* op, const Convolution& g) {
-  using Key = std::tuple<int, Convolution::Pass, std::vector<int64_t>, Dtype>;
+  using Key = std::tuple<int, Convolution::Pass, std::vector<int64_t>, Dtype, bool>;
   static std::map<Key, Plan> plans;
   std::vector<int64_t> extents{g.kernel, g.stride, g.padding};
   for (const Shape* shape : {&g.x, &g.y})
     extents.insert(extents.end(), shape->extents().begin(), shape->extents().end());
-  const Key key{selected_device(), g.pass, extents, g.dtype};
+  const Key key{selected_device(), g.pass, extents, g.dtype, numerics.tf32};
   auto known = plans.find(key);
   if (known == plans.end()) known = plans.emplace(key, make_plan(op, g)).first;
   return known->second;

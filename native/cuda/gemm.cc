@@ -1,7 +1,7 @@
 // Products through cuBLASLt. It counts columns first: a row-major c = a·b is its column-major cᵀ = bᵀ·aᵀ, so
 // our b is its A, our a its B, and nothing is copied. How a product of given extents and dtypes is computed
-// is chosen once, by timing the best few candidates (CAE_CUDA_TUNE=0: the library's first, the same in every
-// run).
+// is chosen once, by timing the best few candidates (CAE_CUDA_TUNE=0, or where the same bits are wanted in
+// every run: the library's first).
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -9,12 +9,12 @@
 #include <tuple>
 #include <vector>
 
-#include "core/cuda_device.h"
 #include "core/error.h"
 #include "cuda/context.h"
 #include "cuda/cublaslt.h"
 #include "cuda/driver.h"
 #include "cuda/library.h"
+#include "cuda/numerics.h"
 #include "ops/pointwise.h"
 
 namespace cae::cuda {
@@ -23,8 +23,6 @@ namespace {
 constexpr size_t kWorkspace = size_t{32} << 20;  // what NVIDIA recommends for Hopper
 constexpr int kCandidates = 6;
 constexpr double kWorthTiming = 1e8;  // operations below which any candidate will do
-
-bool tf32 = false;
 
 enum class Epilogue { None, Bias, Sums };
 
@@ -207,7 +205,8 @@ Plan make_plan(const char* op, const Key& key, const Product& p, void* vector) {
   }
   const double operations = 2.0 * static_cast<double>(key.m) * static_cast<double>(key.n) *
                             static_cast<double>(key.k) * static_cast<double>(key.batch);
-  const bool timed = tuning() && !is_recording() && candidates.size() > 1 && operations >= kWorthTiming;
+  const bool timed = tuning() && !numerics.deterministic && !is_recording() && candidates.size() > 1 &&
+                     operations >= kWorthTiming;
   const auto& chosen = candidates[timed ? quickest(plan, p, candidates, op) : 0];
   plan.algorithm = chosen.algo;
   // What was timed had all of the workspace, and may use as much as it asked for.
@@ -230,7 +229,7 @@ bool multiply(const char* op, const Product& p, Epilogue epilogue, void* vector,
                 .a_transposed = p.a.transposed,
                 .b_transposed = p.b.transposed,
                 .accumulate = p.accumulate,
-                .tf32 = tf32,
+                .tf32 = numerics.tf32,
                 .epilogue = epilogue,
                 .alignment = alignment_of({p.a.data, p.b.data, p.c})};
   auto known = plans.find(key);
@@ -246,10 +245,6 @@ bool multiply(const char* op, const Product& p, Epilogue epilogue, void* vector,
 }
 
 }  // namespace
-
-void set_tf32(bool allowed) {
-  tf32 = allowed;
-}
 
 void gemm(const char* op, const Product& p) {
   if (p.m == 0 || p.n == 0 || p.batch == 0) return;

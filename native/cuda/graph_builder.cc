@@ -77,10 +77,9 @@ GraphBuilder::Value GraphBuilder::matmul(Value a, Value b, Value c) {
   return c;
 }
 
-GraphBuilder::Value GraphBuilder::sum(Value x, Value y) {
-  const cudnnReduceTensorOp_t add = CUDNN_REDUCE_TENSOR_ADD;
+GraphBuilder::Value GraphBuilder::reduce(cudnnReduceTensorOp_t by, Value x, Value y) {
   GraphDescriptor reduction = in_f32(CUDNN_BACKEND_REDUCTION_DESCRIPTOR, CUDNN_ATTR_REDUCTION_COMP_TYPE);
-  reduction.set(CUDNN_ATTR_REDUCTION_OPERATOR, CUDNN_TYPE_REDUCTION_OPERATOR_TYPE, 1, &add);
+  reduction.set(CUDNN_ATTR_REDUCTION_OPERATOR, CUDNN_TYPE_REDUCTION_OPERATOR_TYPE, 1, &by);
   reduction.finalize();
   GraphDescriptor& made = operation(CUDNN_BACKEND_OPERATION_REDUCTION_DESCRIPTOR);
   made.set(CUDNN_ATTR_OPERATION_REDUCTION_DESC, *keep(std::move(reduction)));

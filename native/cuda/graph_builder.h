@@ -28,8 +28,8 @@ class GraphBuilder {
   Value pointwise(cudnnPointwiseMode_t mode, Value x, Value b, Value y);
   // c = a·b over the last two axes
   Value matmul(Value a, Value b, Value c);
-  // y = sums of x over the axes in which y has an extent of 1
-  Value sum(Value x, Value y);
+  // y = sums, or another reduction, of x over the axes in which y has an extent of 1
+  Value reduce(cudnnReduceTensorOp_t by, Value x, Value y);
   // y = x in y's layout and dtype
   Value reshape(Value x, Value y);
   // y = the convolution of x with weights, NHWC by their strides

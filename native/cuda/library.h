@@ -52,13 +52,14 @@ void convolve(const char* op, const Convolution& convolution, void* x, void* wei
 bool convolve_with_bias(const Convolution& convolution, void* x, void* weight, const TensorView& bias,
                         bool relu, void* y);
 
-// Attention in one kernel, as ops/attention.h declares it. Answers false, with nothing done, where the
-// library has no kernel for the dtype, the head size or the device.
+// Attention in one kernel, as ops/attention.h declares it, with a bias and its gradient or without. Answers
+// false, with nothing done, where the library has no kernel for the dtype, the head size or the device.
 bool fused_attention_forward(const TensorView& q, const TensorView& k, const TensorView& v,
-                             const AttentionLayout& layout, const TensorView& out, const TensorView& log_sum);
+                             const TensorView& bias, const AttentionLayout& layout, const TensorView& out,
+                             const TensorView& log_sum);
 bool fused_attention_backward(const TensorView& dout, const TensorView& q, const TensorView& k,
-                              const TensorView& v, const AttentionLayout& layout, const TensorView& out,
-                              const TensorView& log_sum, const TensorView& dq, const TensorView& dk,
-                              const TensorView& dv);
+                              const TensorView& v, const TensorView& bias, const AttentionLayout& layout,
+                              const TensorView& out, const TensorView& log_sum, const TensorView& dq,
+                              const TensorView& dk, const TensorView& dv, const TensorView& dbias);
 
 }  // namespace cae::cuda

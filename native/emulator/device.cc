@@ -119,8 +119,6 @@ StreamStatistics stream_statistics(int) {
   return statistics;
 }
 
-void set_tf32(bool) {}
-
 Fault* fault_of_device() {
   return &fault;
 }

@@ -141,14 +141,4 @@ bool convolve_with_bias(const Convolution& g, void* x, void* weight, const Tenso
   return true;
 }
 
-bool fused_attention_forward(const TensorView&, const TensorView&, const TensorView&, const AttentionLayout&,
-                             const TensorView&, const TensorView&) {
-  return false;
-}
-bool fused_attention_backward(const TensorView&, const TensorView&, const TensorView&, const TensorView&,
-                              const AttentionLayout&, const TensorView&, const TensorView&, const TensorView&,
-                              const TensorView&, const TensorView&) {
-  return false;
-}
-
 }  // namespace cae::cuda

@@ -73,5 +73,6 @@ StreamStatistics stream_statistics(int index) {
 void set_tf32(bool allowed) {
   fail("setTf32", kNone);
 }
+void set_deterministic(bool) {}  // the CPU's results always are
 
 }  // namespace cae::cuda

@@ -12,6 +12,7 @@
 #include "cuda/cudnn_library.h"
 #include "cuda/driver.h"
 #include "cuda/library.h"
+#include "cuda/numerics.h"
 
 namespace {
 
@@ -111,6 +112,8 @@ CachingAllocator& memory_of_device() {
   return memory;
 }
 
+void cast_forward(const TensorView&, const TensorView&) {}
+
 }  // namespace cae::cuda
 
 namespace {
@@ -154,9 +157,13 @@ void ask_attention(Dtype dtype, const Heads& h) {
   const TensorView t = somewhere(dtype);
   const std::string what = std::string(h.what) + " " + std::to_string(h.heads) + "x" + std::to_string(h.head_dim) + " " +
                            std::to_string(h.q_length) + "x" + std::to_string(h.k_length);
-  say(dtype, "attention, " + what, cae::cuda::fused_attention_forward(t, t, t, a, t, t));
-  say(dtype, "attention's gradients, " + what,
-      cae::cuda::fused_attention_backward(t, t, t, t, a, t, t, t, t, t));
+  say(dtype, "attention, " + what, cae::cuda::fused_attention_forward(t, t, t, {}, a, t, t));
+  say(dtype, "its gradients, " + what,
+      cae::cuda::fused_attention_backward(t, t, t, t, {}, a, t, t, t, t, t, {}));
+  if (!h.fused) return;
+  say(dtype, "biased attention, " + what, cae::cuda::fused_attention_forward(t, t, t, t, a, t, t));
+  say(dtype, "its gradients, " + what,
+      cae::cuda::fused_attention_backward(t, t, t, t, t, a, t, t, t, t, t, t));
 }
 
 struct Layer {
@@ -194,7 +201,10 @@ int main(int count, char** arguments) {
                              Heads{"large, visible", 16, 64, 99, 99, true}, Heads{"tiny", 12, 16, 99, 99, true},
                              Heads{"small", 12, 32, 99, 99, true}, Heads{"odd", 4, 40, 33, 33, true},
                              Heads{"wide", 8, 128, 65, 65, true}})
-        ask_attention(dtype, h);
+        for (const bool deterministic : {false, true}) {
+          cae::cuda::numerics.deterministic = deterministic;
+          ask_attention(dtype, h);
+        }
       // The DALL-E encoder's.
       for (const Layer& l : {Layer{112, 256, 64, 3}, Layer{112, 64, 64, 3}, Layer{112, 64, 256, 1},
                              Layer{56, 256, 512, 1}, Layer{56, 512, 128, 3}, Layer{28, 1024, 256, 3},
