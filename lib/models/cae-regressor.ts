@@ -54,13 +54,7 @@ export class CaeRegressor extends Module {
         const current = summed(stream);
         stream = scope(() => {
           const keysValues = concatTokens(visible, current);
-          return block.forward(
-            current,
-            add(current, maskedPositions),
-            keysValues,
-            add(keysValues, allPositions),
-            pass,
-          );
+          return block.forward(current, add(current, maskedPositions), keysValues, allPositions, pass);
         });
       }
       return this.norm.forward(stream);

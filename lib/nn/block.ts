@@ -93,7 +93,7 @@ export class Block extends Module {
   }
 }
 
-type CrossInputs = [queries: Tensor, placedQueries: Tensor, keysValues: Tensor, placedKeysValues: Tensor];
+type CrossInputs = [queries: Tensor, placedQueries: Tensor, keysValues: Tensor, positions: Tensor];
 
 /**
  * The regressor's block (CAE section 3.2). With queries q and positions:
@@ -129,28 +129,28 @@ export class CrossBlock extends Module {
    * @param queries [B, M, C]
    * @param placedQueries queries + their positions
    * @param keysValues [B, T, C]
-   * @param placedKeysValues keysValues + their positions
+   * @param positions of keysValues, [B, T, C], without gradient
    */
   forward(
     queries: Tensor,
     placedQueries: Tensor,
     keysValues: Tensor,
-    placedKeysValues: Tensor,
+    positions: Tensor,
     pass: Pass,
   ): ResidualStream {
-    const inputs: CrossInputs = [queries, placedQueries, keysValues, placedKeysValues];
+    const inputs: CrossInputs = [queries, placedQueries, keysValues, positions];
     if (pass.checkpoint === true) return checkpoint(inputs, () => summed(this.#run(inputs, pass)));
     return this.#run(inputs, pass);
   }
 
-  #run([queries, placedQueries, keysValues, placedKeysValues]: CrossInputs, pass: Pass): ResidualStream {
+  #run([queries, placedQueries, keysValues, positions]: CrossInputs, pass: Pass): ResidualStream {
     const { dropPath: rate, stream } = this.options;
     const keep = (half: number): Tensor | null =>
       dropPath(queries.shape[0]!, rate, pass.dropPath, stream + half);
     const z = scope(() => {
       const crossed = this.crossAttn.forward(
         this.norm1Query.before(placedQueries, pass.dtype),
-        this.norm1Key.before(placedKeysValues, pass.dtype),
+        this.norm1Key.before(keysValues, pass.dtype, positions),
         this.norm1Value.before(keysValues, pass.dtype),
       );
       return this.norm2.forward({ x: queries, branch: crossed, gamma: this.gamma1, keep: keep(0) });

@@ -27,9 +27,12 @@ export class LayerNorm extends Module {
     return residualNorm(x, weight, bias, eps, dtype).y;
   }
 
-  /** The same for one linear layer that alone reads it: made again in backward rather than kept until then. */
-  before(x: Tensor, dtype: Dtype = x.dtype): Recomputed {
-    return normalized(x, this.weight, this.bias, this.eps, dtype);
+  /**
+   * The same for one linear layer that alone reads it: made again in backward rather than kept until then.
+   * @param positions added to x first, without gradient
+   */
+  before(x: Tensor, dtype: Dtype = x.dtype, positions: Tensor | null = null): Recomputed {
+    return normalized(x, this.weight, this.bias, this.eps, dtype, positions);
   }
 
   /** The same, and the stream with nothing pending, for readers that come after that layer. */

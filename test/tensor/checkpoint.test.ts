@@ -11,7 +11,7 @@ import { summed } from '../../lib/tensor/ops/residual-norm.js';
 import { concatTokens } from '../../lib/tensor/ops/tokens.js';
 import type { Parameter } from '../../lib/tensor/parameter.js';
 import { scope } from '../../lib/tensor/scope.js';
-import { withTape } from '../../lib/tensor/tape.js';
+import { noGrad, withTape } from '../../lib/tensor/tape.js';
 import { Tensor } from '../../lib/tensor/tensor.js';
 import { randomNumbers, relativeError } from '../tensor/numbers.js';
 
@@ -51,9 +51,8 @@ class Stack extends Module {
       let current = queries;
       for (const block of this.crossBlocks) {
         const keysValues = concatTokens(y, current);
-        current = summed(
-          block.forward(current, add(current, queries), keysValues, add(keysValues, keysValues), pass),
-        );
+        const positions = noGrad(() => add(keysValues, keysValues));
+        current = summed(block.forward(current, add(current, queries), keysValues, positions, pass));
       }
       return current;
     });

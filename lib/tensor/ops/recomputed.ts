@@ -19,23 +19,36 @@ export interface Recomputed {
   backward(dvalue: Tensor, dothers: (Tensor | null)[]): { value: Tensor; grads: (Tensor | null)[] };
 }
 
-/** LayerNorm of x in `dtype`, for the linear layer behind it; see layerNorm. */
+/**
+ * LayerNorm of x in `dtype`, for the linear layer behind it; see layerNorm.
+ * @param positions of x's shape, without gradient: added first, and again in backward, so that the sum is not kept
+ *   beside an x that others keep
+ */
 export function normalized(
   x: Tensor,
   weight: Parameter,
   bias: Parameter,
   eps: number,
   dtype: Dtype,
+  positions: Tensor | null = null,
 ): Recomputed {
-  const [y, meanOf, rstdOf] = native.layerNorm(x.handle, weight.handle, bias.handle, eps, dtype);
+  const placed = (): Tensor =>
+    positions === null ? x : new Tensor(native.add(x.handle, positions.handle, 1, 1));
+  const input = placed();
+  const [y, meanOf, rstdOf] = native.layerNorm(input.handle, weight.handle, bias.handle, eps, dtype);
+  if (positions !== null) input.release();
   const [value, mean, rstd] = [new Tensor(y), new Tensor(meanOf), new Tensor(rstdOf)];
   return {
     inputs: [x],
     parameters: [weight, bias],
-    forward: () => ({ value, others: [], saved: [x, mean, rstd] }),
+    forward: () => ({
+      value,
+      others: [],
+      saved: positions === null ? [x, mean, rstd] : [x, positions, mean, rstd],
+    }),
     backward(dvalue) {
       const again = Tensor.empty(x.shape, dtype, x.device);
-      const dx = layerNormBackward(dvalue, x, weight, bias, mean, rstd, again);
+      const dx = layerNormBackward(dvalue, placed(), weight, bias, mean, rstd, again);
       return { value: again, grads: [x.requiresGrad ? dx : null] };
     },
   };
