@@ -8,7 +8,7 @@ export default defineConfig({
       // Without the finite differences through attention, the plain convolutions and the statistics of draws: minutes on an emulated device,
       // and test/cuda holds the same kernels against the CPU's.
       'test/native/{ops,classify-ops,augment}.test.ts',
-      'test/tensor/{checkpoint,gradients,memory,parameter}.test.ts',
+      'test/tensor/{checkpoint,gradients,memory,parameter,residual-norm}.test.ts',
       'test/nn/*.test.ts',
       'test/optim/{adamw,gradient-scaler,momentum}.test.ts',
       'test/parity/*.test.ts',

@@ -31,14 +31,14 @@ const engine = engineFlags({
 
 const { batch_size, epochs, update_freq, save_ckpt_freq, save_ckpt, no_save_ckpt } = engine;
 const { opt, opt_eps, opt_betas, momentum, clip_grad, weight_decay, weight_decay_end } = engine;
-const { smoothing, init_scale, model_prefix, cache_features, warmup_epochs } = engine;
+const { smoothing, init_scale, model_prefix, cache_features, warmup_epochs, no_cuda_graph } = engine;
 
 /** The reference's run_linear, with the defaults of its published recipe. */
 export const linearFlags = {
   ...trainingFlags,
   ...{ batch_size, epochs, update_freq, save_ckpt_freq, save_ckpt, no_save_ckpt },
   ...{ opt, opt_eps, opt_betas, momentum, clip_grad, weight_decay, weight_decay_end },
-  ...{ smoothing, init_scale, model_prefix, cache_features, warmup_epochs },
+  ...{ smoothing, init_scale, model_prefix, cache_features, warmup_epochs, no_cuda_graph },
   accum_iter: intFlag(undefined, "the reference's name of --update_freq", { min: 1 }),
   save_freq: intFlag(undefined, "the reference's name of --save_ckpt_freq", { min: 1 }),
   lr: numberFlag(undefined, 'highest learning rate; default: by --blr', { above: 0 }),

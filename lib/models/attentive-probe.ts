@@ -3,6 +3,7 @@ import { BatchNorm } from '../nn/batch-norm.js';
 import type { Pass } from '../nn/block.js';
 import { Linear } from '../nn/linear.js';
 import { cast, reshape } from '../tensor/ops/pointwise.js';
+import { summed } from '../tensor/ops/residual-norm.js';
 import { repeatToken } from '../tensor/ops/tokens.js';
 import type { Parameter } from '../tensor/parameter.js';
 import { scope } from '../tensor/scope.js';
@@ -57,8 +58,8 @@ export class AttentiveProbe extends VitEncoder implements Probe {
   features(images: Tensor, pass: Pass): Tensor {
     return noGrad(() =>
       scope(() => {
-        const tokens = this.tokens(images, { ...pass, dropPath: null });
-        return this.norm?.forward(tokens) ?? tokens;
+        const stream = this.stream(images, { ...pass, dropPath: null });
+        return this.norm?.forward(stream) ?? summed(stream);
       }),
     );
   }

@@ -1,4 +1,5 @@
 import { Block, dropPathRates, type Pass } from '../nn/block.js';
+import { throughBlocks } from '../nn/block-stack.js';
 import { LayerNorm } from '../nn/layer-norm.js';
 import { Linear } from '../nn/linear.js';
 import { Module } from '../nn/module.js';
@@ -38,9 +39,8 @@ export class CaeDecoder extends Module {
   /** latentPredict and positions [B, M, D] -> logits [B, M, vocabulary] in the pass's dtype */
   forward(latentPredict: Tensor, positions: Tensor, pass: Pass): Tensor {
     return scope(() => {
-      let x = add(latentPredict, positions);
-      for (const block of this.blocks) x = block.forward(x, pass);
-      return this.head.forward(this.norm.before(x, pass.dtype));
+      const stream = throughBlocks(this.blocks, add(latentPredict, positions), pass);
+      return this.head.forward(this.norm.split(stream, pass.dtype).normal);
     });
   }
 }

@@ -1,4 +1,5 @@
 import { Block, dropPathRates, type Pass } from '../nn/block.js';
+import { throughBlocks } from '../nn/block-stack.js';
 import { LayerNorm } from '../nn/layer-norm.js';
 import { Module } from '../nn/module.js';
 import { PatchEmbed } from '../nn/patch-embed.js';
@@ -54,11 +55,10 @@ export class CaeEncoder extends Module {
    */
   forward(images: Tensor, ids: Tensor, pass: Pass, branch: 0 | 2 = 0): Tensor {
     return scope(() => {
-      let x = scope(() =>
+      const x = scope(() =>
         embedTokens(this.patchEmbed.forward(images, ids, pass.dtype), this.clsToken, this.positions, ids),
       );
-      for (const block of this.blocks) x = block.forward(x, pass, branch);
-      return this.norm.forward(x);
+      return this.norm.forward(throughBlocks(this.blocks, x, pass, branch));
     });
   }
 }

@@ -2,6 +2,7 @@ import { CrossBlock, dropPathRates, type Pass } from '../nn/block.js';
 import { LayerNorm } from '../nn/layer-norm.js';
 import { Module } from '../nn/module.js';
 import { add } from '../tensor/ops/pointwise.js';
+import { type ResidualStream, summed } from '../tensor/ops/residual-norm.js';
 import { concatTokens } from '../tensor/ops/tokens.js';
 import { scope } from '../tensor/scope.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -48,20 +49,15 @@ export class CaeRegressor extends Module {
     pass: Pass,
   ): Tensor {
     return scope(() => {
-      let current = queries;
+      let stream: ResidualStream = queries;
       for (const block of this.blocks) {
-        current = scope(() => {
+        const current = summed(stream);
+        stream = scope(() => {
           const keysValues = concatTokens(visible, current);
-          return block.forward(
-            current,
-            add(current, maskedPositions),
-            keysValues,
-            add(keysValues, allPositions),
-            pass,
-          );
+          return block.forward(current, add(current, maskedPositions), keysValues, allPositions, pass);
         });
       }
-      return this.norm.forward(current);
+      return this.norm.forward(stream);
     });
   }
 }

@@ -1,5 +1,6 @@
 import type { Pass } from '../nn/block.js';
 import { reshape } from '../tensor/ops/pointwise.js';
+import { summed } from '../tensor/ops/residual-norm.js';
 import { meanTokens, sliceTokens } from '../tensor/ops/tokens.js';
 import { scope } from '../tensor/scope.js';
 import { noGrad } from '../tensor/tape.js';
@@ -43,16 +44,16 @@ export function encoderFeatures(
     scope(() => {
       const still = { ...pass, dropPath: null };
       const last = layer === model.blocks.length;
-      const tokens = model.tokens(images, still, layer);
+      const stream = model.stream(images, still, layer);
       const norm = last ? model.norm : null;
       // A classifier by mean pooling normalises behind the mean.
       const behind = last && model instanceof VisionTransformer ? model.fcNorm : null;
       if (pool === 'mean') {
-        const mean = meanTokens(norm?.forward(tokens) ?? tokens, 1);
+        const mean = meanTokens(norm?.forward(stream) ?? summed(stream), 1);
         return behind?.forward(mean) ?? mean;
       }
-      if (pool === 'tokens') return norm?.forward(tokens) ?? tokens;
-      const cls = sliceTokens(tokens, 0, 1);
+      if (pool === 'tokens') return norm?.forward(stream) ?? summed(stream);
+      const cls = sliceTokens(summed(stream), 0, 1);
       return reshape(norm?.forward(cls) ?? cls, [images.shape[0] as number, model.config.embedDim]);
     }),
   );

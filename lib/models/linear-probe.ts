@@ -2,6 +2,7 @@ import { BatchNorm } from '../nn/batch-norm.js';
 import type { Pass } from '../nn/block.js';
 import { Linear } from '../nn/linear.js';
 import { reshape } from '../tensor/ops/pointwise.js';
+import { summed } from '../tensor/ops/residual-norm.js';
 import { meanTokens, sliceTokens } from '../tensor/ops/tokens.js';
 import { scope } from '../tensor/scope.js';
 import { noGrad } from '../tensor/tape.js';
@@ -46,9 +47,9 @@ export class LinearProbe extends VitEncoder implements Probe {
   features(images: Tensor, pass: Pass): Tensor {
     return noGrad(() =>
       scope(() => {
-        const tokens = this.tokens(images, { ...pass, dropPath: null });
-        if (this.config.useMeanPooling) return meanTokens(this.norm?.forward(tokens) ?? tokens, 1);
-        const cls = sliceTokens(tokens, 0, 1);
+        const stream = this.stream(images, { ...pass, dropPath: null });
+        if (this.config.useMeanPooling) return meanTokens(this.norm?.forward(stream) ?? summed(stream), 1);
+        const cls = sliceTokens(summed(stream), 0, 1);
         const normal = this.norm?.forward(cls) ?? cls;
         return reshape(normal, [images.shape[0] as number, this.config.embedDim]);
       }),

@@ -1,9 +1,11 @@
 import { Block, dropPathRates, type Pass } from '../nn/block.js';
+import { throughBlocks } from '../nn/block-stack.js';
 import { LayerNorm } from '../nn/layer-norm.js';
 import { Module } from '../nn/module.js';
 import { PatchEmbed } from '../nn/patch-embed.js';
 import { positionTable } from '../nn/position-table.js';
 import { RelativePositionBias } from '../nn/relative-position.js';
+import { type ResidualStream, summed } from '../tensor/ops/residual-norm.js';
 import { embedTokens } from '../tensor/ops/tokens.js';
 import type { Parameter } from '../tensor/parameter.js';
 import { keep, scope } from '../tensor/scope.js';
@@ -66,24 +68,28 @@ export abstract class VitEncoder extends Module {
     return this.config.numClasses;
   }
 
+  /** The residual stream behind a block, not yet normalised: see stream. */
+  tokens(images: Tensor, pass: Pass, blocks = this.blocks.length): Tensor {
+    return scope(() => summed(this.stream(images, pass, blocks)));
+  }
+
   /**
-   * The residual stream behind a block, not yet normalised.
+   * The residual stream behind a block, its last branch maybe pending, for the norm behind it.
    * @param images [B, 3, H, W]
    * @param blocks how many blocks to run, all by default
    * @returns f32 [B, 1+N, C], the cls token first
    * @throws Error if the pictures are of another size than the model's
    */
-  tokens(images: Tensor, pass: Pass, blocks = this.blocks.length): Tensor {
+  stream(images: Tensor, pass: Pass, blocks = this.blocks.length): ResidualStream {
     const { imageSize } = this.config;
     const [batch, channels, height, width] = images.shape;
     if (channels !== 3 || height !== imageSize || width !== imageSize) {
       throw new Error(`images are [${images.shape}], the model takes [B, 3, ${imageSize}, ${imageSize}]`);
     }
     return scope(() => {
-      let x = scope(() => this.#embed(images, batch as number, pass));
+      const x = scope(() => this.#embed(images, batch as number, pass));
       const bias = this.relativeBias?.forward() ?? null;
-      for (const block of this.blocks.slice(0, blocks)) x = block.forward(x, pass, 0, bias);
-      return x;
+      return throughBlocks(this.blocks.slice(0, blocks), x, pass, 0, bias);
     });
   }
 

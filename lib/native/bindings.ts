@@ -209,6 +209,35 @@ export interface NativeAddon {
     accumulate: boolean,
   ): Handle;
   dropPath(batch: number, dtype: Dtype, rate: number, seed: number, stream: number, step: Handle): Handle;
+  // residual norm
+  residualNorm(
+    x: Handle,
+    branch: Handle,
+    gamma: Optional<Handle>,
+    keep: Optional<Handle>,
+    weight: Handle,
+    bias: Handle,
+    eps: number,
+    dtype: Dtype,
+  ): [stream: Handle, y: Handle, mean: Handle, rstd: Handle];
+  residualNormBackward(
+    dy: Handle,
+    dstream: Optional<Handle>,
+    stream: Handle,
+    branch: Optional<Handle>,
+    gamma: Optional<Handle>,
+    keep: Optional<Handle>,
+    weight: Handle,
+    bias: Handle,
+    mean: Handle,
+    rstd: Handle,
+    dtype: Dtype,
+    dgamma: Optional<Handle>,
+    dweight: Optional<Handle>,
+    dbias: Optional<Handle>,
+    accumulate: boolean,
+    y: Optional<Handle>,
+  ): [dx: Handle, dbranch: Handle];
   // tokens
   normalizeImages(
     pixels: Handle,
@@ -324,8 +353,9 @@ export interface NativeAddon {
     gradients: Handle[],
     buffers: Handle[],
     copies: Handle[],
-    rates: number[],
-    decays: number[],
+    scales: number[],
+    decayed: boolean[],
+    rates: Handle,
     norm: Handle,
     momentum: number,
     nesterov: boolean,
@@ -337,9 +367,10 @@ export interface NativeAddon {
     gradients: Handle[],
     buffers: Handle[],
     copies: Handle[],
-    rates: number[],
-    decays: number[],
+    scales: number[],
+    decayed: boolean[],
     scaled: boolean[],
+    rates: Handle,
     norm: Handle,
     momentum: number,
     trust: number,

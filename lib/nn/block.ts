@@ -1,6 +1,7 @@
 import { checkpoint } from '../tensor/ops/checkpoint.js';
 import { cast } from '../tensor/ops/pointwise.js';
-import { type DropPathDraw, dropPath, residual } from '../tensor/ops/residual.js';
+import { type DropPathDraw, dropPath } from '../tensor/ops/residual.js';
+import { type ResidualStream, summed } from '../tensor/ops/residual-norm.js';
 import type { Parameter } from '../tensor/parameter.js';
 import { scope } from '../tensor/scope.js';
 import type { Dtype, Tensor } from '../tensor/tensor.js';
@@ -58,30 +59,41 @@ export class Block extends Module {
     this.mlp = this.child('mlp', new Mlp(width, Math.trunc(width * mlpRatio)));
   }
 
+  /** x [B, T, C] -> [B, T, C]; see extend. */
+  forward(x: Tensor, pass: Pass, branch = 0, sharedBias: Tensor | null = null): Tensor {
+    return scope(() => summed(this.extend(x, pass, branch, sharedBias)));
+  }
+
   /**
-   * x [B, T, C] -> [B, T, C]
+   * Takes a stream [B, T, C] through the block. The last branch stays pending, for the norm that reads the sum next;
+   * with checkpointing it does not, since one tensor is less to keep than two.
    * @param branch keeps the draws of two passes through the same weights apart
    * @param sharedBias relative position bias of all blocks, f32 [heads, T, T]
    */
-  forward(x: Tensor, pass: Pass, branch = 0, sharedBias: Tensor | null = null): Tensor {
-    const run = (): Tensor => this.#run(x, pass, branch, sharedBias);
-    return pass.checkpoint === true ? checkpoint([x, sharedBias], run) : run();
+  extend(x: ResidualStream, pass: Pass, branch = 0, sharedBias: Tensor | null = null): ResidualStream {
+    if (pass.checkpoint !== true) return this.#run(x, pass, branch, sharedBias);
+    const input = summed(x);
+    return checkpoint([input, sharedBias], () => summed(this.#run(input, pass, branch, sharedBias)));
   }
 
-  #run(x: Tensor, pass: Pass, branch: number, sharedBias: Tensor | null): Tensor {
-    const { dropPath: rate, stream } = this.options;
-    const keep = (half: number): Tensor | null =>
-      dropPath(x.shape[0]!, rate, pass.dropPath, stream + half + branch);
-    const mixed = scope(() =>
-      residual(x, this.attn.forward(this.norm1.before(x, pass.dtype), sharedBias), this.gamma1, keep(0)),
-    );
-    return scope(() =>
-      residual(mixed, this.mlp.forward(this.norm2.before(mixed, pass.dtype)), this.gamma2, keep(1)),
-    );
+  #run(x: ResidualStream, pass: Pass, branch: number, sharedBias: Tensor | null): ResidualStream {
+    const { dropPath: rate, stream: draws } = this.options;
+    return scope(() => {
+      const mixed = scope(() => {
+        const { stream, normal } = this.norm1.split(x, pass.dtype);
+        const keep = dropPath(stream.shape[0]!, rate, pass.dropPath, draws + branch);
+        return { x: stream, branch: this.attn.forward(normal, sharedBias), gamma: this.gamma1, keep };
+      });
+      return scope(() => {
+        const { stream, normal } = this.norm2.split(mixed, pass.dtype);
+        const keep = dropPath(stream.shape[0]!, rate, pass.dropPath, draws + 1 + branch);
+        return { x: stream, branch: this.mlp.forward(normal), gamma: this.gamma2, keep };
+      });
+    });
   }
 }
 
-type CrossInputs = [queries: Tensor, placedQueries: Tensor, keysValues: Tensor, placedKeysValues: Tensor];
+type CrossInputs = [queries: Tensor, placedQueries: Tensor, keysValues: Tensor, positions: Tensor];
 
 /**
  * The regressor's block (CAE section 3.2). With queries q and positions:
@@ -113,38 +125,41 @@ export class CrossBlock extends Module {
   }
 
   /**
+   * The last branch stays pending unless blocks are checkpointed: see Block.extend.
    * @param queries [B, M, C]
    * @param placedQueries queries + their positions
    * @param keysValues [B, T, C]
-   * @param placedKeysValues keysValues + their positions
+   * @param positions of keysValues, [B, T, C], without gradient
    */
   forward(
     queries: Tensor,
     placedQueries: Tensor,
     keysValues: Tensor,
-    placedKeysValues: Tensor,
+    positions: Tensor,
     pass: Pass,
-  ): Tensor {
-    const inputs: CrossInputs = [queries, placedQueries, keysValues, placedKeysValues];
-    const run = (): Tensor => this.#run(inputs, pass);
-    return pass.checkpoint === true ? checkpoint(inputs, run) : run();
+  ): ResidualStream {
+    const inputs: CrossInputs = [queries, placedQueries, keysValues, positions];
+    if (pass.checkpoint === true) return checkpoint(inputs, () => summed(this.#run(inputs, pass)));
+    return this.#run(inputs, pass);
   }
 
-  #run([queries, placedQueries, keysValues, placedKeysValues]: CrossInputs, pass: Pass): Tensor {
+  #run([queries, placedQueries, keysValues, positions]: CrossInputs, pass: Pass): ResidualStream {
     const { dropPath: rate, stream } = this.options;
     const keep = (half: number): Tensor | null =>
       dropPath(queries.shape[0]!, rate, pass.dropPath, stream + half);
-    const y = scope(() => {
+    const z = scope(() => {
       const crossed = this.crossAttn.forward(
         this.norm1Query.before(placedQueries, pass.dtype),
-        this.norm1Key.before(placedKeysValues, pass.dtype),
+        this.norm1Key.before(keysValues, pass.dtype, positions),
         this.norm1Value.before(keysValues, pass.dtype),
       );
-      return residual(queries, crossed, this.gamma1, keep(0));
+      return this.norm2.forward({ x: queries, branch: crossed, gamma: this.gamma1, keep: keep(0) });
     });
-    return scope(() => {
-      const z = this.norm2.forward(y);
-      return residual(z, this.mlp.forward(cast(z, pass.dtype)), this.gamma2, keep(1));
-    });
+    return scope(() => ({
+      x: z,
+      branch: this.mlp.forward(cast(z, pass.dtype)),
+      gamma: this.gamma2,
+      keep: keep(1),
+    }));
   }
 }

@@ -25,16 +25,17 @@ export class Lars extends MomentumOptimizer {
   }
 
   protected override run(lists: MomentumLists, norm: Handle, clip: number, gradientScale: number): void {
-    const { parameters, gradients, buffers, copies, rates } = lists;
+    const { parameters, gradients, buffers, copies, scales, rates } = lists;
     const scaled = lists.groups.map(({ parameter }) => parameter.shape.length > 1);
     native.lars(
       parameters,
       gradients,
       buffers,
       copies,
-      rates,
-      lists.decays.map((decay, i) => (scaled[i] ? decay : 0)),
+      scales,
+      lists.decayed.map((decay, i) => decay && scaled[i] === true),
       scaled,
+      rates,
       norm,
       this.#momentum,
       this.#trust,

@@ -35,6 +35,10 @@ export interface Optimizer {
    * @throws Error if no parameter has a gradient
    */
   update(step: OptimizerStep): Tensor;
+  /** Puts the numbers of the next update in place, on the device. */
+  setRates(rates: StepRates): void;
+  /** As update, with the rates that are in place: the same work in every step. */
+  apply(options: UpdateOptions): Tensor;
   /** State by name, for saving. */
   state(): Map<string, Tensor>;
   /**
@@ -61,8 +65,11 @@ export interface MomentumLists {
   buffers: Handle[];
   /** low-precision copies, or empty where no parameter has one */
   copies: Handle[];
-  rates: number[];
-  decays: number[];
+  /** factors on the learning rate */
+  scales: number[];
+  decayed: boolean[];
+  /** f64 [2]: learning rate and weight decay of the step */
+  rates: Handle;
 }
 
 function times(tensor: Tensor, factor: Tensor): Tensor {
@@ -73,18 +80,30 @@ function times(tensor: Tensor, factor: Tensor): Tensor {
 export abstract class MomentumOptimizer implements Optimizer {
   step = 0;
   readonly #slots: Slot[];
+  readonly #rates: Tensor;
 
   constructor(groups: readonly ParameterGroup[]) {
     this.#slots = groups.map((group) => {
       const { shape, dtype, device } = group.parameter;
       return { group, buffer: keep(Tensor.zeros(shape, dtype, device)) };
     });
+    this.#rates = keep(Tensor.zeros([2], 'f64', groups[0]?.parameter.device));
   }
 
   /** Runs the fused kernel. */
   protected abstract run(lists: MomentumLists, norm: Handle, clip: number, gradientScale: number): void;
 
-  update({ lr, weightDecay, clip = 0, gradientScale = 1, scaler }: OptimizerStep): Tensor {
+  update(step: OptimizerStep): Tensor {
+    this.setRates(step);
+    return this.apply(step);
+  }
+
+  setRates({ lr, weightDecay }: StepRates): void {
+    native.write(this.#rates.handle, Float64Array.of(lr, weightDecay));
+    this.step += 1;
+  }
+
+  apply({ clip = 0, gradientScale = 1, scaler }: UpdateOptions): Tensor {
     const active = this.#slots.filter(({ group }) => group.parameter.hasGrad);
     if (active.length === 0) throw new Error('optimizer: no parameter has a gradient; call backward first');
     const groups = active.map(({ group }) => group);
@@ -103,10 +122,10 @@ export abstract class MomentumOptimizer implements Optimizer {
       buffers: active.map(({ buffer }) => buffer.handle),
       // Where one has a copy all take part; a parameter without one stands for itself and is not copied.
       copies: copied ? groups.map(({ parameter }) => (parameter.copy ?? parameter).handle) : [],
-      rates: groups.map(({ lrScale }) => lr * lrScale),
-      decays: groups.map(({ decay }) => (decay ? weightDecay : 0)),
+      scales: groups.map(({ lrScale }) => lrScale),
+      decayed: groups.map(({ decay }) => decay),
+      rates: this.#rates.handle,
     };
-    this.step += 1;
     this.run(lists, trueNorm.handle, clip, gradientScale);
     if (inverse !== null) for (const tensor of [inverse, trueNorm, ...unscaled]) tensor.release();
     scaler?.update(norm);
@@ -130,5 +149,6 @@ export abstract class MomentumOptimizer implements Optimizer {
 
   dispose(): void {
     for (const { buffer } of this.#slots) buffer.release();
+    this.#rates.release();
   }
 }

@@ -22,14 +22,15 @@ export class Sgd extends MomentumOptimizer {
   }
 
   protected override run(lists: MomentumLists, norm: Handle, clip: number, gradientScale: number): void {
-    const { parameters, gradients, buffers, copies, rates, decays } = lists;
+    const { parameters, gradients, buffers, copies, scales, decayed, rates } = lists;
     native.sgd(
       parameters,
       gradients,
       buffers,
       copies,
+      scales,
+      decayed,
       rates,
-      decays,
       norm,
       this.#momentum,
       this.#nesterov,

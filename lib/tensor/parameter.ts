@@ -96,18 +96,30 @@ export class Parameter extends Tensor {
 }
 
 /**
- * Lets one kernel write the gradients of a weight and its bias, which are added to or overwritten together. Where
- * only one of them holds a gradient of this step (the other's was cleared, or the weight is used elsewhere, too), the
- * other starts from zeros.
+ * Lets one kernel write the gradients of several parameters, which are added to or overwritten together. Where only
+ * some of them hold a gradient of this step (the others' were cleared, or a weight is used elsewhere, too), the others
+ * start from zeros.
  */
+export function accumulateTogether(
+  parameters: readonly Parameter[],
+  write: (grads: Tensor[], accumulate: boolean) => void,
+): void {
+  const accumulate = parameters.some(({ hasGrad }) => hasGrad);
+  const grads: Tensor[] = [];
+  for (const parameter of parameters) {
+    parameter.accumulate((grad, holds) => {
+      if (accumulate && !holds) native.fill(grad.handle, 0);
+      grads.push(grad);
+    });
+  }
+  write(grads, accumulate);
+}
+
+/** The same for a weight and its bias. */
 export function accumulateBoth(
   weight: Parameter,
   bias: Parameter,
   write: (dweight: Tensor, dbias: Tensor, accumulate: boolean) => void,
 ): void {
-  if (weight.hasGrad !== bias.hasGrad) {
-    const lacking = weight.hasGrad ? bias : weight;
-    lacking.accumulate((grad) => native.fill(grad.handle, 0));
-  }
-  weight.accumulate((dweight, accumulate) => bias.accumulate((dbias) => write(dweight, dbias, accumulate)));
+  accumulateTogether([weight, bias], ([dweight, dbias], accumulate) => write(dweight!, dbias!, accumulate));
 }

@@ -44,6 +44,11 @@ export function keep<T extends Tensor>(tensor: T): T {
   return tensor;
 }
 
+/** Gives up the hold that a scope has on a tensor, before the scope ends. */
+export function letGo(tensor: Tensor): void {
+  keep(tensor).release();
+}
+
 /** Puts a tensor that nobody's scope lets go into the one that runs: the opposite of keep. Returns the tensor. */
 export function enter<T extends Tensor>(tensor: T): T {
   tensor.moveTo(scopes.at(-1) ?? null);

@@ -1,6 +1,5 @@
 import type { Pass } from '../nn/block.js';
 import type { Module, StateEntry } from '../nn/module.js';
-import { AdamW } from '../optim/adamw.js';
 import type { WeightAverage } from '../optim/ema.js';
 import type { GradientScaler } from '../optim/gradient-scaler.js';
 import type { Optimizer } from '../optim/optimizer.js';
@@ -74,9 +73,7 @@ export class ClassifyTask<B extends LabelledBatch> implements TrainingTask<B> {
   readonly #parameters: readonly Parameter[];
   /** of each micro-batch of a step: the first one's gradients overwrite, the others' are added */
   readonly #passes: RecordedWork<ClassifyInputs, Record<string, Tensor>>[] = [];
-  readonly #update:
-    | { optimizer: AdamW; work: RecordedWork<Record<never, Tensor>, { norm: Tensor }> }
-    | undefined;
+  readonly #update: RecordedWork<Record<never, Tensor>, { norm: Tensor }>;
   #scores: Scores | undefined;
 
   constructor(options: ClassifyOptions<B>) {
@@ -86,12 +83,9 @@ export class ClassifyTask<B extends LabelledBatch> implements TrainingTask<B> {
     this.scaler = options.scaler;
     this.#options = options;
     const { testBatches, optimizer, clip, scaler, average } = options;
-    // The other optimizers take their rates from the host.
-    if (optimizer instanceof AdamW) {
-      const step = (): Tensor => optimizer.apply({ clip, scaler });
-      const update = () => scope(() => ({ norm: averaged(step(), average) }));
-      this.#update = { optimizer, work: this.#recorded(update) };
-    }
+    this.#update = this.#recorded(() =>
+      scope(() => ({ norm: averaged(optimizer.apply({ clip, scaler }), average) })),
+    );
     if (testBatches !== undefined) {
       this.evaluate = (_epoch, stopped) => this.#measure(testBatches, stopped);
     }
@@ -121,7 +115,7 @@ export class ClassifyTask<B extends LabelledBatch> implements TrainingTask<B> {
 
   /** Whether the steps to come are replayed. */
   get recorded(): boolean {
-    return this.#update?.work.recorded !== false && this.#passes.every((pass) => pass.recorded);
+    return this.#update.recorded && this.#passes.every((pass) => pass.recorded);
   }
 
   #recorded<I extends Record<string, Tensor>, O extends Record<string, Tensor>>(
@@ -152,14 +146,12 @@ export class ClassifyTask<B extends LabelledBatch> implements TrainingTask<B> {
   }
 
   update(globalStep: number): Tensor {
-    const { optimizer, clip, average, scaler } = this.#options;
-    const lr = this.#options.lr[globalStep] as number;
-    const weightDecay = this.#options.weightDecay[globalStep] as number;
-    if (this.#update === undefined) {
-      return scope(() => averaged(optimizer.update({ lr, weightDecay, clip, scaler }), average));
-    }
-    this.#update.optimizer.setRates({ lr, weightDecay });
-    return this.#update.work.run({}).norm;
+    const { optimizer, lr, weightDecay } = this.#options;
+    optimizer.setRates({
+      lr: lr[globalStep] as number,
+      weightDecay: weightDecay[globalStep] as number,
+    });
+    return this.#update.run({}).norm;
   }
 
   rates(globalStep: number): Record<string, number> {
@@ -178,7 +170,7 @@ export class ClassifyTask<B extends LabelledBatch> implements TrainingTask<B> {
 
   /** Gives back what the task itself holds; model, optimizer and average are the caller's. */
   dispose(): void {
-    this.#update?.work.dispose();
+    this.#update.dispose();
     for (const pass of this.#passes) pass.dispose();
   }
 

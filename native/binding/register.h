@@ -24,6 +24,7 @@ void register_pointwise(Napi::Env env, Napi::Object exports);
 void register_position_bias(Napi::Env env, Napi::Object exports);
 void register_recording(Napi::Env env, Napi::Object exports);
 void register_residual(Napi::Env env, Napi::Object exports);
+void register_residual_norm(Napi::Env env, Napi::Object exports);
 void register_tokens(Napi::Env env, Napi::Object exports);
 
 }  // namespace cae::binding

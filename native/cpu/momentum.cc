@@ -17,6 +17,14 @@ double gradient_factor(const TensorView& norm, const MomentumStep& step) {
   return step.gradient_scale * (step.clip > 0 ? std::min(1.0, step.clip / (length + 1e-6)) : 1.0);
 }
 
+// The step's learning rate and decay.
+struct Rates {
+  double rate, decay;
+};
+Rates rates_of(const TensorView& rates) {
+  return {rates.data<const double>()[0], rates.data<const double>()[1]};
+}
+
 struct Factors {
   double gradient, decay, scale, rate;  // d = (g·gradient + decay·p)·scale
 };
@@ -77,8 +85,9 @@ void update_all(const std::vector<TensorView>& parameters, const std::vector<Ten
 
 // trust·‖p‖/‖g·gradient + decay·p‖ for each scaled tensor, else 1; sums over pieces in order.
 std::vector<double> trust_ratios(const std::vector<TensorView>& parameters,
-                                 const std::vector<TensorView>& gradients, const std::vector<double>& decays,
-                                 const std::vector<bool>& scaled, double gradient, double trust) {
+                                 const std::vector<TensorView>& gradients, const std::vector<bool>& decayed,
+                                 double step_decay, const std::vector<bool>& scaled, double gradient,
+                                 double trust) {
   const std::vector<Piece> pieces = pieces_of(parameters);
   std::vector<double> weights(pieces.size());
   std::vector<double> updates(pieces.size());
@@ -89,7 +98,7 @@ std::vector<double> trust_ratios(const std::vector<TensorView>& parameters,
     const auto run = [&, t = t, begin = begin, end = end]<typename A>(A) {
       const A* p = parameters[t].data<A>();
       const A* g = gradients[t].data<A>();
-      const double decay = decays[t];
+      const double decay = decayed[t] ? step_decay : 0;
       double weight = 0;
       double update = 0;
 #pragma omp simd reduction(+ : weight, update)
@@ -120,25 +129,28 @@ std::vector<double> trust_ratios(const std::vector<TensorView>& parameters,
 
 void sgd_forward(const std::vector<TensorView>& parameters, const std::vector<TensorView>& gradients,
                  const std::vector<TensorView>& buffers, const std::vector<TensorView>& copies,
-                 const std::vector<double>& rates, const std::vector<double>& decays, const TensorView& norm,
-                 const MomentumStep& step) {
+                 const std::vector<double>& scales, const std::vector<bool>& decayed, const TensorView& rates,
+                 const TensorView& norm, const MomentumStep& step) {
   const double gradient = gradient_factor(norm, step);
   if (std::isnan(gradient)) return;
-  update_all(parameters, gradients, buffers, copies, step, [&](size_t t) {
-    return Factors{gradient, decays[t], 1, rates[t]};
+  const auto [rate, decay] = rates_of(rates);
+  update_all(parameters, gradients, buffers, copies, step, [&, rate = rate, decay = decay](size_t t) {
+    return Factors{gradient, decayed[t] ? decay : 0, 1, rate * scales[t]};
   });
 }
 
 void lars_forward(const std::vector<TensorView>& parameters, const std::vector<TensorView>& gradients,
                   const std::vector<TensorView>& buffers, const std::vector<TensorView>& copies,
-                  const std::vector<double>& rates, const std::vector<double>& decays,
-                  const std::vector<bool>& scaled, const TensorView& norm, const MomentumStep& step) {
+                  const std::vector<double>& scales, const std::vector<bool>& decayed,
+                  const std::vector<bool>& scaled, const TensorView& rates, const TensorView& norm,
+                  const MomentumStep& step) {
   const double gradient = gradient_factor(norm, step);
   if (std::isnan(gradient)) return;
+  const auto [rate, decay] = rates_of(rates);
   const std::vector<double> ratios =
-      trust_ratios(parameters, gradients, decays, scaled, gradient, step.trust);
-  update_all(parameters, gradients, buffers, copies, step, [&](size_t t) {
-    return Factors{gradient, decays[t], ratios[t], rates[t]};
+      trust_ratios(parameters, gradients, decayed, decay, scaled, gradient, step.trust);
+  update_all(parameters, gradients, buffers, copies, step, [&, rate = rate, decay = decay](size_t t) {
+    return Factors{gradient, decayed[t] ? decay : 0, ratios[t], rate * scales[t]};
   });
 }
 

@@ -13,6 +13,8 @@ namespace cae::cuda {
 namespace {
 
 constexpr int64_t kWorkspace = int64_t{1} << 30;  // no engine may want more
+// An engine is compiled for each shape, a second or two. Results from this size on win that back in a run.
+constexpr int64_t kWorthwhile = int64_t{1} << 24;  // bytes
 constexpr auto op = "conv2d";
 
 enum Tensors : int64_t { X = 1, Weight, Bias, Y };
@@ -64,6 +66,7 @@ const std::optional<GraphPlan>& plan_for(const Convolution& g, Epilogue after) {
 bool convolve_with_bias(const Convolution& g, void* x, void* weight, const TensorView& bias, bool relu,
                         void* y) {
   if ((g.dtype != Dtype::BF16 && g.dtype != Dtype::F16) || capability_of_device() < 80) return false;
+  if (g.y.numel() * static_cast<int64_t>(dtype_size(g.dtype)) < kWorthwhile) return false;
   for (const void* address : {x, weight, static_cast<void*>(bias.pointer), y})
     if (reinterpret_cast<uintptr_t>(address) % 16 != 0) return false;
   const std::optional<GraphPlan>& plan = plan_for(g, {static_cast<bool>(bias), relu});

@@ -16,8 +16,13 @@ struct MomentumList {
   void* buffer[kTensors] = {};
   void* copy[kTensors] = {};           // null for none
   const double* ratio[kTensors] = {};  // LARS's, where there is one
-  double rate[kTensors] = {};
-  double decay[kTensors] = {};
+  double scale[kTensors] = {};         // of the step's rate
+  bool decayed[kTensors] = {};
+};
+
+// The step's learning rate and decay, in device memory.
+struct Rates {
+  double rate, decay;
 };
 
 // The factor on gradients: their scale, and clipping. Not a number where the norm is not finite: the step is
@@ -58,7 +63,8 @@ __device__ inline void update_pack(A* p, const A* g, A* m, Copy* copy, const Fac
 
 template <typename A, typename Copy>
 __global__ void __launch_bounds__(kListThreads)
-    momentum_kernel(const __grid_constant__ MomentumList list, const A* norm, MomentumStep step) {
+    momentum_kernel(const __grid_constant__ MomentumList list, const Rates* rates, const A* norm,
+                    MomentumStep step) {
   const double factor = gradient_factor(norm, step);
   if (std::isnan(factor)) return;
   const ListPiece piece = piece_of_block(list.cut);
@@ -69,9 +75,9 @@ __global__ void __launch_bounds__(kListThreads)
   auto* copy = static_cast<Copy*>(list.copy[t]);
   const A momentum = static_cast<A>(step.momentum);
   const Factors<A> f{static_cast<A>(factor),
-                     static_cast<A>(list.decay[t]),
+                     static_cast<A>(list.decayed[t] ? rates->decay : 0),
                      list.ratio[t] == nullptr ? A(1) : static_cast<A>(*list.ratio[t]),
-                     static_cast<A>(list.rate[t]),
+                     static_cast<A>(rates->rate * list.scale[t]),
                      momentum,
                      step.nesterov ? A(1) : A(0),
                      step.nesterov ? momentum : A(1)};
@@ -87,13 +93,13 @@ __global__ void __launch_bounds__(kListThreads)
 // The squares of a piece's weights, and of its d, summed: partial[2·block] and the one behind it.
 template <typename A>
 __global__ void __launch_bounds__(kListThreads)
-    lars_norms_kernel(const __grid_constant__ MomentumList list, const A* norm, MomentumStep step,
-                      double* partial) {
+    lars_norms_kernel(const __grid_constant__ MomentumList list, const Rates* rates, const A* norm,
+                      MomentumStep step, double* partial) {
   const double factor = gradient_factor(norm, step);
   const ListPiece piece = piece_of_block(list.cut);
   const A* p = static_cast<const A*>(list.parameter[piece.tensor]);
   const A* g = static_cast<const A*>(list.gradient[piece.tensor]);
-  const double decay = list.decay[piece.tensor];
+  const double decay = list.decayed[piece.tensor] ? rates->decay : 0;
   double weight = 0;
   double update = 0;
   over_piece<kWidth<A>>(piece, aligned(p, g), [&]<int N>(std::integral_constant<int, N>, int64_t at) {
@@ -137,8 +143,8 @@ struct Tensors {
   const std::vector<TensorView>& gradients;
   const std::vector<TensorView>& buffers;
   const std::vector<TensorView>& copies;
-  const std::vector<double>& rates;
-  const std::vector<double>& decays;
+  const std::vector<double>& scales;
+  const std::vector<bool>& decayed;
 
   // A parameter that computes in its own dtype has itself for a copy.
   Dtype copy_dtype(size_t t) const { return copies.empty() ? parameters[t].dtype : copies[t].dtype; }
@@ -153,8 +159,8 @@ struct Tensors {
       list.gradient[at] = gradients[t].pointer;
       list.buffer[at] = buffers[t].pointer;
       list.copy[at] = copy_dtype(t) == parameters[t].dtype ? nullptr : copies[t].pointer;
-      list.rate[at] = rates[t];
-      list.decay[at] = decays[t];
+      list.scale[at] = scales[t];
+      list.decayed[at] = decayed[t];
       list.cut.add(parameters[t].numel());
       if (!list.cut.full()) continue;
       take(list);
@@ -166,7 +172,8 @@ struct Tensors {
 
 // One step: of LARS where `scaled` says which tensors have a trust ratio, else of SGD.
 void momentum_step(const char* op, const Tensors& all, const std::vector<bool>* scaled,
-                   const TensorView& norm, const MomentumStep& step) {
+                   const TensorView& rates, const TensorView& norm, const MomentumStep& step) {
+  const auto* numbers = static_cast<const Rates*>(rates.pointer);
   const Scratch ratios(sizeof(double) * kTensors);
   const auto run = [&]<typename A, typename Copy>(Dtype copy_dtype, bool with_ratio, A, Copy*) {
     const auto wanted = [&](size_t t) {
@@ -176,13 +183,14 @@ void momentum_step(const char* op, const Tensors& all, const std::vector<bool>* 
       const dim3 grid(static_cast<unsigned>(list.cut.blocks()));
       if (with_ratio) {
         const Scratch partial(sizeof(double) * 2 * grid.x);
-        launch(op, &lars_norms_kernel<A>, grid, dim3(kListThreads), 0, list, norm.data<const A>(), step,
-               partial.as<double>());
+        launch(op, &lars_norms_kernel<A>, grid, dim3(kListThreads), 0, list, numbers, norm.data<const A>(),
+               step, partial.as<double>());
         launch(op, &lars_ratios_kernel, dim3(static_cast<unsigned>(list.cut.tensors)), dim3(kListThreads), 0,
                list.cut, step.trust, partial.as<const double>(), ratios.as<double>());
         for (int t = 0; t < list.cut.tensors; ++t) list.ratio[t] = ratios.as<const double>() + t;
       }
-      launch(op, &momentum_kernel<A, Copy>, grid, dim3(kListThreads), 0, list, norm.data<const A>(), step);
+      launch(op, &momentum_kernel<A, Copy>, grid, dim3(kListThreads), 0, list, numbers, norm.data<const A>(),
+             step);
     });
   };
   for (const bool with_ratio : {false, true}) {
@@ -222,16 +230,18 @@ __global__ void __launch_bounds__(kListThreads)
 
 void sgd_forward(const std::vector<TensorView>& parameters, const std::vector<TensorView>& gradients,
                  const std::vector<TensorView>& buffers, const std::vector<TensorView>& copies,
-                 const std::vector<double>& rates, const std::vector<double>& decays, const TensorView& norm,
-                 const MomentumStep& step) {
-  momentum_step("sgd", {parameters, gradients, buffers, copies, rates, decays}, nullptr, norm, step);
+                 const std::vector<double>& scales, const std::vector<bool>& decayed, const TensorView& rates,
+                 const TensorView& norm, const MomentumStep& step) {
+  momentum_step("sgd", {parameters, gradients, buffers, copies, scales, decayed}, nullptr, rates, norm, step);
 }
 
 void lars_forward(const std::vector<TensorView>& parameters, const std::vector<TensorView>& gradients,
                   const std::vector<TensorView>& buffers, const std::vector<TensorView>& copies,
-                  const std::vector<double>& rates, const std::vector<double>& decays,
-                  const std::vector<bool>& scaled, const TensorView& norm, const MomentumStep& step) {
-  momentum_step("lars", {parameters, gradients, buffers, copies, rates, decays}, &scaled, norm, step);
+                  const std::vector<double>& scales, const std::vector<bool>& decayed,
+                  const std::vector<bool>& scaled, const TensorView& rates, const TensorView& norm,
+                  const MomentumStep& step) {
+  momentum_step("lars", {parameters, gradients, buffers, copies, scales, decayed}, &scaled, rates, norm,
+                step);
 }
 
 void moving_average_forward(const std::vector<TensorView>& averages, const std::vector<TensorView>& values,

@@ -1,28 +1,11 @@
 // LayerNorm, a warp a row. Rows of up to 1024 columns are kept in registers, so that memory is read once;
 // wider ones, and those that do not move 16 bytes at a time, are read again from the cache.
 #include "cuda/dispatch.h"
-#include "cuda/tile.h"
+#include "cuda/row_packs.h"
 #include "ops/norm.h"
 
 namespace cae::cuda {
 namespace {
-
-constexpr int kWarps = 8;  // warps, and rows, of a block
-
-// `body(std::integral_constant<int, K>)` with K packs of N a thread, enough for the columns; K = 0 where the
-// row is not for registers.
-template <int N, typename Body>
-void with_packs(bool wide, int64_t columns, Body&& body) {
-  if constexpr (N > 2) {
-    constexpr int kPart = 8 / N;  // packs a thread to a part of 256 columns
-    const int64_t parts = (columns + 255) / 256;
-    if (wide && parts == 1) return body(std::integral_constant<int, kPart>{});
-    if (wide && parts == 2) return body(std::integral_constant<int, 2 * kPart>{});
-    if (wide && parts == 3) return body(std::integral_constant<int, 3 * kPart>{});
-    if (wide && parts == 4) return body(std::integral_constant<int, 4 * kPart>{});
-  }
-  body(std::integral_constant<int, 0>{});
-}
 
 template <int N, int K, typename X, typename Y>
 __global__ void __launch_bounds__(kWarps* kWarpSize, 2)
@@ -149,25 +132,9 @@ __global__ void __launch_bounds__(kWarps* kWarpSize, 1)
     }
   }
   if (partial == nullptr) return;
-  CAE_SHARED_ARRAY(A, room, kWarps * kWarpSize * N);
   A* const own = partial + static_cast<int64_t>(blockIdx.x) * 2 * columns;
-#pragma unroll
-  for (int k = 0; k < K; ++k)
-#pragma unroll
-    for (int which = 0; which < 2; ++which) {
-      __syncthreads();
-#pragma unroll
-      for (int i = 0; i < N; ++i) room[threadIdx.x * N + i] = which == 0 ? dgain[k][i] : dshift[k][i];
-      __syncthreads();
-      for (int c = static_cast<int>(threadIdx.x); c < kWarpSize * N; c += kWarps * kWarpSize) {
-        const int64_t column = static_cast<int64_t>(k) * kWarpSize * N + c;
-        if (column >= columns) break;
-        A sum = 0;
-#pragma unroll
-        for (int w = 0; w < kWarps; ++w) sum += room[w * kWarpSize * N + c];
-        own[which * columns + column] = sum;
-      }
-    }
+  add_warps<N, K>(dgain, columns, own);
+  add_warps<N, K>(dshift, columns, own + columns);
 }
 
 // dx and y alone, for any width.

@@ -1,20 +1,11 @@
 #include "core/draws.h"
 #include "cuda/dispatch.h"
 #include "cuda/elements.h"
-#include "cuda/tile.h"
+#include "cuda/row_packs.h"
 #include "ops/residual.h"
 
 namespace cae::cuda {
 namespace {
-
-template <int N, typename A>
-__device__ inline Pack<A, N> scales_of(const A* gamma, int64_t column) {
-  if (gamma != nullptr) return load<N>(gamma + column);
-  Pack<A, N> ones;
-#pragma unroll
-  for (int i = 0; i < N; ++i) ones.at[i] = A(1);
-  return ones;
-}
 
 template <typename X, typename B>
 struct ResidualForward {
@@ -27,7 +18,7 @@ struct ResidualForward {
   int64_t tokens, columns;
   template <int N>
   __device__ Pack<A, N> prepare(int64_t column) const {
-    return scales_of<N>(gamma, column);
+    return load_or_ones<N>(gamma, column);
   }
   template <int N>
   __device__ void row(int64_t row, int64_t column, const Pack<A, N>& scale, float (&)[1][N]) const {
@@ -51,7 +42,7 @@ struct ResidualBackward {
   int64_t tokens, columns;
   template <int N>
   __device__ Pack<A, N> prepare(int64_t column) const {
-    return scales_of<N>(gamma, column);
+    return load_or_ones<N>(gamma, column);
   }
   template <int N, typename S>
   __device__ void row(int64_t row, int64_t column, const Pack<A, N>& scale, S (&sums)[1][N]) const {

@@ -15,5 +15,6 @@
 #include "ops/pointwise.h"
 #include "ops/position_bias.h"
 #include "ops/residual.h"
+#include "ops/residual_norm.h"
 #include "ops/tokens.h"
 #include "ops/vision.h"

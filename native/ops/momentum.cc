@@ -7,11 +7,13 @@ namespace {
 
 void check_lists(const char* op, const std::vector<Tensor>& parameters, const std::vector<Tensor>& gradients,
                  const std::vector<Tensor>& buffers, const std::vector<Tensor>& copies,
-                 const std::vector<double>& rates, const std::vector<double>& decays, const Tensor& norm) {
+                 const std::vector<double>& scales, const std::vector<bool>& decayed, const Tensor& rates,
+                 const Tensor& norm) {
   const size_t n = parameters.size();
   check(n > 0, op, "no parameters");
-  check(gradients.size() == n && buffers.size() == n && rates.size() == n && decays.size() == n, op,
-        "parameters, gradients, buffers, rates and decays differ in number");
+  check(gradients.size() == n && buffers.size() == n && scales.size() == n && decayed.size() == n, op,
+        "parameters, gradients, buffers, scales and decayed differ in number");
+  check_vector(op, "rates", rates, 2, Dtype::F64);
   check(copies.empty() || copies.size() == n, op, "copies are for all parameters or none");
   check_vector(op, "norm", norm, 1, parameter_dtype(parameters[0].dtype()));
   for (size_t i = 0; i < n; ++i) {
@@ -29,23 +31,24 @@ void check_lists(const char* op, const std::vector<Tensor>& parameters, const st
 
 void sgd(const std::vector<Tensor>& parameters, const std::vector<Tensor>& gradients,
          const std::vector<Tensor>& buffers, const std::vector<Tensor>& copies,
-         const std::vector<double>& rates, const std::vector<double>& decays, const Tensor& norm,
-         double momentum, bool nesterov, double clip, double gradient_scale) {
-  check_lists("sgd", parameters, gradients, buffers, copies, rates, decays, norm);
+         const std::vector<double>& scales, const std::vector<bool>& decayed, const Tensor& rates,
+         const Tensor& norm, double momentum, bool nesterov, double clip, double gradient_scale) {
+  check_lists("sgd", parameters, gradients, buffers, copies, scales, decayed, rates, norm);
   const MomentumStep step{momentum, nesterov, 0, clip, gradient_scale};
-  CAE_LAUNCH(norm.device(), sgd_forward, parameters, gradients, buffers, copies, rates, decays, norm, step);
+  CAE_LAUNCH(norm.device(), sgd_forward, parameters, gradients, buffers, copies, scales, decayed, rates, norm,
+             step);
 }
 
 void lars(const std::vector<Tensor>& parameters, const std::vector<Tensor>& gradients,
           const std::vector<Tensor>& buffers, const std::vector<Tensor>& copies,
-          const std::vector<double>& rates, const std::vector<double>& decays,
-          const std::vector<bool>& scaled, const Tensor& norm, double momentum, double trust, double clip,
-          double gradient_scale) {
-  check_lists("lars", parameters, gradients, buffers, copies, rates, decays, norm);
+          const std::vector<double>& scales, const std::vector<bool>& decayed,
+          const std::vector<bool>& scaled, const Tensor& rates, const Tensor& norm, double momentum,
+          double trust, double clip, double gradient_scale) {
+  check_lists("lars", parameters, gradients, buffers, copies, scales, decayed, rates, norm);
   check(scaled.size() == parameters.size(), "lars", "parameters and scaled differ in number");
   const MomentumStep step{momentum, false, trust, clip, gradient_scale};
-  CAE_LAUNCH(norm.device(), lars_forward, parameters, gradients, buffers, copies, rates, decays, scaled, norm,
-             step);
+  CAE_LAUNCH(norm.device(), lars_forward, parameters, gradients, buffers, copies, scales, decayed, scaled,
+             rates, norm, step);
 }
 
 void moving_average(const std::vector<Tensor>& averages, const std::vector<Tensor>& values, double decay) {

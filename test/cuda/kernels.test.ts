@@ -334,4 +334,13 @@ describe.each(dtypes)('kernels in %s against the CPU, within %d', (dtype, tolera
       });
     }
   });
+
+  it('conv2d of a batch so large that the library adds bias and relu itself', () => {
+    expectSame(dtype, 4 * tolerance, (b) => {
+      const x = b.input([64, 32, 32, 8], 1);
+      const [weight, bias] = [b.input([128, 8, 1, 1], 2), b.input([128], 3, { dtype: 'f32' })];
+      const y = native.conv2d(x, weight, bias, 1, 0, true);
+      return { first: native.rows(y, 0, 1), last: native.rows(y, 63, 1) };
+    });
+  });
 });

@@ -26,14 +26,16 @@ function step(b: Bench, { kind, copyDtype, clip, spoil = false }: Run): Record<s
   const copies = copyDtype === null ? [] : sizes.map((n) => b.room([n], copyDtype));
   for (const copy of copies) native.fill(copy, 0);
   const norm = native.globalNorm(gradients);
-  const rates = sizes.map((_, i) => 1e-2 * (1 + (i % 3)));
-  const decays = sizes.map((_, i) => 0.05 * (i % 2));
-  const lists = [parameters, gradients, buffers, copies, rates, decays] as const;
+  const scales = sizes.map((_, i) => 1 + (i % 3));
+  const decayed = sizes.map((_, i) => i % 2 === 1);
+  const lists = [parameters, gradients, buffers, copies, scales, decayed] as const;
+  const rates = b.room([2], 'f64');
+  native.write(rates, Float64Array.of(1e-2, 0.05));
   if (kind === 'lars') {
     const scaled = sizes.map((_, i) => i % 4 !== 1);
-    native.lars(...lists, scaled, norm, 0.9, 0.02, clip, 0.5);
+    native.lars(...lists, scaled, rates, norm, 0.9, 0.02, clip, 0.5);
   } else {
-    native.sgd(...lists, norm, 0.9, kind === 'nesterov', clip, 0.5);
+    native.sgd(...lists, rates, norm, 0.9, kind === 'nesterov', clip, 0.5);
   }
   return Object.fromEntries(
     Object.entries({ p: parameters, m: buffers, copy: copies }).flatMap(([name, list]) =>

@@ -87,6 +87,14 @@ describe('gradients in f64 against finite differences', () => {
       expectGradients({ x: p.x, gain: p.gain, shift: p.shift, w: p.w }, () =>
         linear(normalized(p.x, p.gain, p.shift, 1e-6, 'f64'), p.w, null),
       );
+      const positions = tensorOf(randomNumbers(product(shape), 17), shape, 'f64');
+      expectGradients(p, () => linear(normalized(p.x, p.gain, p.shift, 1e-6, 'f64', positions), p.w, p.b));
+      scope(() => {
+        const made = linear(normalized(p.x, p.gain, p.shift, 1e-6, 'f64', positions), p.w, p.b);
+        const placed = normalized(add(p.x, positions), p.gain, p.shift, 1e-6, 'f64');
+        expect([...made.dataSync()]).toEqual([...linear(placed, p.w, p.b).dataSync()]);
+      });
+      positions.release();
     },
   );
 

@@ -23,15 +23,18 @@ export function linear(x: Tensor | Recomputed, weight: Parameter, bias: Tensor |
 }
 
 function linearOfRecomputed(x: Recomputed, weight: Parameter, bias: Tensor | null): Tensor {
-  const { value, saved } = x.forward();
+  const { value, others, saved } = x.forward();
   const matrix = asMatrix(weight.as(value.dtype));
   const y = new Tensor(native.linear(value.handle, matrix.handle, bias?.handle ?? null));
   value.release();
-  record([y], [x.input, weight, bias, ...x.parameters], [...saved, matrix], (dy) => {
-    const dvalue = new Tensor(native.linearBackwardInput(dy!.handle, matrix.handle));
-    const again = x.backward(dvalue, saved);
-    const dbias = weightGradient(dy!, again.value, weight, bias);
-    return [x.input.requiresGrad ? again.dx : null, null, dbias];
+  const { shape, dtype, device } = y;
+  const inputs = [bias, ...x.inputs, weight, ...x.parameters];
+  record([y, ...others], inputs, [...saved, matrix], (arriving, ...dothers) => {
+    // Where gradients come through the others alone.
+    const dy = arriving ?? Tensor.zeros(shape, dtype, device);
+    const dvalue = new Tensor(native.linearBackwardInput(dy.handle, matrix.handle));
+    const again = x.backward(dvalue, dothers);
+    return [weightGradient(dy, again.value, weight, bias), ...again.grads];
   });
   return y;
 }

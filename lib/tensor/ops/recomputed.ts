@@ -9,35 +9,47 @@ import { layerNormBackward } from './layer-norm.js';
  * norm's and the GELU's input, and not their output as well.
  */
 export interface Recomputed {
-  /** what it is computed from, and where its gradient goes */
-  readonly input: Tensor;
+  /** what it is computed from, and where its gradients go */
+  readonly inputs: readonly Tensor[];
   /** weights of its own, whose gradients `backward` accumulates */
   readonly parameters: readonly Parameter[];
-  /** The value, and what backward reads beside it. */
-  forward(): { value: Tensor; saved: Tensor[] };
-  /** The input's gradient from the value's, and the value again. */
-  backward(dvalue: Tensor, saved: readonly Tensor[]): { value: Tensor; dx: Tensor };
+  /** The value, what is made beside it for others to read, and what backward reads. */
+  forward(): { value: Tensor; others: Tensor[]; saved: Tensor[] };
+  /** The inputs' gradients from those of the value and of the others (null where none arrived), and the value again. */
+  backward(dvalue: Tensor, dothers: (Tensor | null)[]): { value: Tensor; grads: (Tensor | null)[] };
 }
 
-/** LayerNorm of x in `dtype`, for the linear layer behind it; see layerNorm. */
+/**
+ * LayerNorm of x in `dtype`, for the linear layer behind it; see layerNorm.
+ * @param positions of x's shape, without gradient: added first, and again in backward, so that the sum is not kept
+ *   beside an x that others keep
+ */
 export function normalized(
   x: Tensor,
   weight: Parameter,
   bias: Parameter,
   eps: number,
   dtype: Dtype,
+  positions: Tensor | null = null,
 ): Recomputed {
+  const placed = (): Tensor =>
+    positions === null ? x : new Tensor(native.add(x.handle, positions.handle, 1, 1));
+  const input = placed();
+  const [y, meanOf, rstdOf] = native.layerNorm(input.handle, weight.handle, bias.handle, eps, dtype);
+  if (positions !== null) input.release();
+  const [value, mean, rstd] = [new Tensor(y), new Tensor(meanOf), new Tensor(rstdOf)];
   return {
-    input: x,
+    inputs: [x],
     parameters: [weight, bias],
-    forward() {
-      const [y, mean, rstd] = native.layerNorm(x.handle, weight.handle, bias.handle, eps, dtype);
-      const statistics = [new Tensor(mean), new Tensor(rstd)];
-      return { value: new Tensor(y), saved: [x, ...statistics] };
-    },
-    backward(dvalue, [, mean, rstd]) {
-      const value = Tensor.empty(x.shape, dtype, x.device);
-      return { value, dx: layerNormBackward(dvalue, x, weight, bias, mean!, rstd!, value) };
+    forward: () => ({
+      value,
+      others: [],
+      saved: positions === null ? [x, mean, rstd] : [x, positions, mean, rstd],
+    }),
+    backward(dvalue) {
+      const again = Tensor.empty(x.shape, dtype, x.device);
+      const dx = layerNormBackward(dvalue, placed(), weight, bias, mean, rstd, again);
+      return { value: again, grads: [x.requiresGrad ? dx : null] };
     },
   };
 }
@@ -45,13 +57,13 @@ export function normalized(
 /** gelu(x), for the linear layer behind it. */
 export function activated(x: Tensor): Recomputed {
   return {
-    input: x,
+    inputs: [x],
     parameters: [],
-    forward: () => ({ value: new Tensor(native.gelu(x.handle, null)), saved: [x] }),
+    forward: () => ({ value: new Tensor(native.gelu(x.handle, null)), others: [], saved: [x] }),
     backward(dvalue) {
       const value = Tensor.empty(x.shape, x.dtype, x.device);
       const dx = native.geluBackward(dvalue.handle, x.handle, null, null, false, value.handle);
-      return { value, dx: new Tensor(dx) };
+      return { value, grads: [new Tensor(dx)] };
     },
   };
 }
