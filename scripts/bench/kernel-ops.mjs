@@ -33,7 +33,9 @@ export function kernelOps(native, { device, dtype, batch, width, heads }) {
       from: (values, shape, type) => keep(native.fromBytes(values, shape, type, device)),
       /** What ops return and later ones read. */
       keepAll: (handles) => handles.map(keep),
-      release: () => kept.forEach((handle) => native.release(handle)),
+      release() {
+        for (const handle of kept) native.release(handle);
+      },
     };
   }
   const drop = (result) => {

@@ -2,7 +2,7 @@
 // Times the product's own ops at the shapes of a pretraining step, against what the machine does at best: bytes over the
 // measured bandwidth of a copy, operations over the measured rate of a large product, whichever takes longer. Prints a
 // Markdown table to stderr and one JSON line. `reached` is predicted over measured time: 1 is the best there is.
-// usage: node scripts/bench/kernels.mjs [--device cpu|cuda] [--model base|large] [--batch 256] [--precision bf16]
+// usage: node scripts/bench/kernels.mjs [--device cpu|cuda] [--model base|large|tiny] [--batch 256] [--precision bf16]
 //          [--seconds 0.05]     how long each is run at least
 // Needs the built package (npm run build).
 import { parseArgs } from 'node:util';
@@ -25,11 +25,12 @@ const model = models[values.model];
 const dtype = { fp32: 'f32', bf16: 'bf16', fp16: 'f16' }[values.precision];
 if (model === undefined || dtype === undefined || !(batch >= 1) || !(least > 0)) {
   console.error(
-    'kernels: --model is base or large, --precision fp32, bf16 or fp16, --batch at least 1, --seconds above 0',
+    'kernels: --model is base, large or tiny, --precision fp32, bf16 or fp16, --batch at least 1, --seconds above 0',
   );
   process.exit(2);
 }
-const onGpu = device !== 'cpu';
+// The emulated device of tests is the CPU.
+const onGpu = device !== 'cpu' && native.buildInfo().cuda !== 'emulated';
 
 /** Seconds a call: the median of three runs of at least `least` seconds. The inputs take turns, so that none stays in a cache. */
 function time(entries) {
@@ -62,9 +63,10 @@ function copyBandwidth() {
   const numbers = onGpu ? 2 ** 28 : 2 ** 24;
   const [x, y] = [0, 1].map(() => native.empty([numbers], 'f32', device));
   for (const handle of [x, y]) native.fill(handle, 1);
-  const seconds = time([
-    { run: () => native.copyInto(x, y), release: () => [x, y].forEach((handle) => native.release(handle)) },
-  ]);
+  const release = () => {
+    for (const handle of [x, y]) native.release(handle);
+  };
+  const seconds = time([{ run: () => native.copyInto(x, y), release }]);
   return (8 * numbers) / seconds;
 }
 

@@ -1,7 +1,7 @@
 // Predicts a step of pretraining CAE or fine-tuning its encoder on a GPU, kernel by kernel, from the bytes each must move
 // and the operations it must do: the larger of the two times is a floor. Prints a Markdown table to hold measurements
 // against (kernels.mjs measures).
-// usage: node scripts/bench/predict-cuda.mjs [--task pretrain|finetune] [--model base|large] [--batch 256]
+// usage: node scripts/bench/predict-cuda.mjs [--task pretrain|finetune] [--model base|large|tiny] [--batch 256]
 //          [--bandwidth 4.8] [--rate 790]     bandwidth in TB/s, rate in bf16 TFLOP/s
 import { parseArgs } from 'node:util';
 import { models, stepKernels } from './step-kernels.mjs';

@@ -3,6 +3,7 @@
 
 /** Sizes of a model: width, encoder blocks and heads; regressor and decoder are as wide, four blocks each. */
 export const models = {
+  tiny: { width: 192, depth: 12, heads: 12 },
   base: { width: 768, depth: 12, heads: 12 },
   large: { width: 1024, depth: 24, heads: 16 },
 };
