@@ -57,7 +57,7 @@ export function kernelOps(native, { device, dtype, batch, width, heads }) {
 
   return {
     'products, forward': op((r, rows, ins, outs) => {
-      const [x, weight, bias] = [r.random([rows, ins]), r.random([outs, ins]), r.random([outs])];
+      const [x, weight, bias] = [r.random([rows, ins]), r.random([outs, ins]), r.random([outs], 'f32')];
       return () => native.linear(x, weight, bias);
     }),
     'products, gradient of the input': op((r, rows, ins, outs) => {
