@@ -1,18 +1,27 @@
 // Merges what the parts of gpu-check.sh left in OUT/checks into OUT/results.json and OUT/results.md.
 // usage: node scripts/gpu-check/report.mjs OUT DEVICE
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { models, stepKernels } from '../bench/step-kernels.mjs';
 
 const [out = '', device = ''] = process.argv.slice(2);
 const folder = join(out, 'checks');
+
+/** The JSON that a log ended with; undefined where its last line in braces is something else. */
+function dataOf(path) {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
 const checks = readdirSync(folder)
   .filter((file) => file.endsWith('.json'))
   .map((file) => {
     const check = JSON.parse(readFileSync(join(folder, file), 'utf8'));
     const data = join(folder, file.replace(/json$/, 'data'));
-    const text = existsSync(data) ? readFileSync(data, 'utf8').trim() : '';
-    return check.result === 'left out' || text === '' ? check : { ...check, data: JSON.parse(text) };
+    return check.result === 'left out' ? check : { ...check, data: dataOf(data) };
   });
 const find = (pattern) => checks.filter(({ name, data }) => data !== undefined && pattern.test(name));
 const number = (value, digits = 1) => (Number.isFinite(value) ? value.toFixed(digits) : '-');
