@@ -173,7 +173,7 @@ def check_timm(folder: Path, model: torch.nn.Module) -> None:
     vit.load_state_dict(state, strict=True)
     images = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        ours = model.encoder(images, torch.zeros(2, (side // patch) ** 2, dtype=torch.bool))
+        ours = model.encoder(images, torch.ones(2, (side // patch) ** 2, dtype=torch.bool))
         theirs = vit.forward_features(images)
     error = (F.mse_loss(theirs, ours).sqrt() / ours.square().mean().sqrt()).item()
     assert error < 1e-5, error

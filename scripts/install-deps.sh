@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the build needs and this machine lacks; does nothing, quickly, where all is there.
-# usage: scripts/install-deps.sh [--checks]     --checks: also the formatter and linter of the C++ half
+# usage: scripts/install-deps.sh [--checks]     --checks: also the formatter and linter of the C++ half, and a compiler cache
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -53,6 +53,7 @@ find_missing() {
   if [ "$checks" = yes ]; then
     have clang-format || packages+=(clang-format)
     have clang-tidy || packages+=(clang-tidy)
+    have ccache || packages+=(ccache)
     # clang-tidy reads OpenMP's header, which comes apart from it.
     compgen -G '/usr/lib/llvm-*/lib/clang/*/include/omp.h' >/dev/null || packages+=(libomp-dev)
   fi

@@ -8,7 +8,7 @@ export interface BenchNumbers {
   readonly images_per_s: number;
   /** Median [seconds]. */
   readonly step_s: number;
-  /** Largest resident memory of the process [MiB]. */
+  /** Largest resident memory of the process; on cuda, the most that was held of the device's memory [MiB]. */
   readonly peak_mib: number;
   /** Part of the steps' time in which native work waited for JavaScript. */
   readonly js_share: number;
@@ -23,6 +23,13 @@ function opSeconds(before: Record<string, OpStatistics>, steps: number): Record<
     (busySeconds - (before[op]?.busySeconds ?? 0)) / steps,
   ]);
   return Object.fromEntries(seconds.sort((a, b) => b[1] - a[1]));
+}
+
+/** Largest use of the memory that training takes up so far [bytes]. */
+function peakMemory(): number {
+  const device = defaultDevice();
+  if (device === 'cpu') return process.resourceUsage().maxRSS * 1024;
+  return native.memoryStatistics(device).peakReserved;
 }
 
 /**
@@ -62,7 +69,7 @@ export async function timeSteps(
   return {
     images_per_s: (batchSize * steps) / elapsed,
     step_s: median,
-    peak_mib: process.resourceUsage().maxRSS / 1024,
+    peak_mib: peakMemory() / 2 ** 20,
     js_share: idle / elapsed,
     ops: opSeconds(opsBefore, steps),
   };

@@ -2,10 +2,12 @@
 
     python scripts/bench/compare.py --model base --batch 8 --precision fp32 --tokenizer dall-e --rounds 2
     python scripts/bench/compare.py --task finetune --model base --batch 8 --precision bf16
+    python scripts/bench/compare.py --device cuda --form best --batch 256 --precision bf16 --steps 20
 
 Both commands print one JSON line last with `images_per_s`, `step_s` and `peak_mib`. Taking turns spreads
 whatever else the machine does over both. `speedup` = PyTorch's median step / the native one's (above 1: native
-is faster); `peak_ratio` = native peak memory / PyTorch's. Progress goes to stderr.
+is faster); `peak_ratio` = native peak memory / PyTorch's. A side that runs out of the GPU's memory is no failure: it is
+named in `out_of_memory`, and there are no ratios. Progress goes to stderr.
 """
 
 import argparse
@@ -20,16 +22,24 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 
 
+class OutOfMemory(Exception):
+    """What a command said that found too little memory on the GPU."""
+
+
 def measure(command: list[str], threads: int) -> dict:
     """Runs a command and returns the JSON object of its last line; a failure ends the comparison."""
     shown = shlex.join(command)
     print(f"$ {shown}", file=sys.stderr, flush=True)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     try:
-        done = subprocess.run(command, cwd=HERE.parents[1], env=environment, stdout=subprocess.PIPE, text=True)
+        done = subprocess.run(command, cwd=HERE.parents[1], env=environment, capture_output=True, text=True)
     except OSError as error:
         raise SystemExit(f"cannot run '{shown}': {error.strerror}") from None
+    print(done.stderr, file=sys.stderr, end="", flush=True)
     if done.returncode != 0:
+        said = [line for line in done.stderr.splitlines() if "out of memory" in line]
+        if said:
+            raise OutOfMemory(said[-1])
         raise SystemExit(f"'{shown}' exited with {done.returncode}")
     try:
         line = json.loads(done.stdout.strip().splitlines()[-1])
@@ -53,7 +63,9 @@ def main() -> None:
     p.add_argument("--task", default="pretrain", choices=["pretrain", "finetune", "features"])
     p.add_argument("--model", default="base")
     p.add_argument("--batch", type=int, default=8)
-    p.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
+    p.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="of both sides; --task pretrain on cuda")
+    p.add_argument("--precision", default="fp32", choices=["fp32", "bf16", "fp16"])
+    p.add_argument("--form", choices=["reference", "best"], help="what torch_step.py runs, whatever --precision")
     p.add_argument("--tokenizer", default="dall-e", choices=["dall-e", "none"])
     p.add_argument("--steps", type=int, default=3)
     p.add_argument("--rounds", type=int, default=2, help="runs of each side")
@@ -65,29 +77,37 @@ def main() -> None:
     for name in ("batch", "steps", "rounds", "threads"):
         if getattr(args, name) < 1:
             p.error(f"--{name} must be at least 1")
-    shared = ["--model", args.model, "--batch", str(args.batch), "--precision", args.precision]
-    shared += ["--steps", str(args.steps)]
+    if args.task != "pretrain" and (args.device == "cuda" or args.form is not None):
+        p.error("--device cuda and --form are for --task pretrain")
+    shared = ["--model", args.model, "--batch", str(args.batch), "--steps", str(args.steps)]
     # A classifier has no tokenizer, and a script of its own.
     shared += ["--tokenizer", args.tokenizer] if args.task == "pretrain" else ["--task", args.task]
     script = "torch_step.py" if args.task == "pretrain" else "torch_finetune.py"
-    native = [*shlex.split(args.native), *shared, "--device", "cpu"]
+    precision = ["--precision", args.precision]
+    native = [*shlex.split(args.native), *shared, *precision, "--device", args.device]
     peer = [args.python, str(HERE / script), *shared, "--threads", str(args.threads)]
+    peer += ["--form", args.form] if args.form is not None else precision
+    if args.task == "pretrain":
+        peer += ["--device", args.device]
     peer += shlex.split(args.torch_flags)
-    natives, peers = [], []
+    lines: dict[str, list[dict]] = {"native": [], "torch": []}
+    full: dict[str, str] = {}
     for _ in range(args.rounds):
-        natives.append(measure(native, args.threads))
-        peers.append(measure(peer, args.threads))
-    a, b = summary(natives), summary(peers)
-    result = {
-        "speedup": round(b["step_s"] / a["step_s"], 3),
-        "peak_ratio": round(a["peak_mib"] / b["peak_mib"], 3),
-        "task": args.task,
-        "precision": args.precision,
-        "tokenizer": args.tokenizer,
-        "rounds": args.rounds,
-        "native": a,
-        "torch": b,
-    }
+        for side, command in (("native", native), ("torch", peer)):
+            try:
+                if side not in full:
+                    lines[side].append(measure(command, args.threads))
+            except OutOfMemory as error:
+                full[side] = str(error)
+    names = ("task", "model", "batch", "device", "precision", "form", "tokenizer", "rounds")
+    result: dict = {name: getattr(args, name) for name in names}
+    result |= {side: summary(measured) for side, measured in lines.items() if side not in full}
+    if full:
+        result["out_of_memory"] = full
+    else:
+        a, b = result["native"], result["torch"]
+        ratios = {"speedup": b["step_s"] / a["step_s"], "peak_ratio": a["peak_mib"] / b["peak_mib"]}
+        result = {name: round(value, 3) for name, value in ratios.items()} | result
     print(json.dumps(result))
 
 

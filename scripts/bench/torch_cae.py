@@ -199,8 +199,11 @@ class PatchEmbed(nn.Module):
 
 
 def select(x: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
-    """Rows of x [B, N, C] where keep [B, N] is true (equally many in every image), in raster order."""
-    return x[keep].reshape(x.shape[0], -1, x.shape[2])
+    """Rows of x [B, N, C] in raster order: where keep [B, N] (bool) is true, equally many in every image, as the
+    reference does it; or those that keep [B, n] (int64) names, whose shape a compiler knows beforehand."""
+    if keep.dtype == torch.bool:
+        return x[keep].reshape(x.shape[0], -1, x.shape[2])
+    return x.gather(1, keep[:, :, None].expand(-1, -1, x.shape[2]))
 
 
 class Encoder(nn.Module):
@@ -215,12 +218,12 @@ class Encoder(nn.Module):
         )
         self.norm = layer_norm(c.embed_dim)
 
-    def forward(self, images: torch.Tensor, masked: torch.Tensor) -> torch.Tensor:
-        """images [B,3,H,W], masked [B,N] bool -> latents [B, 1 + visible, C], cls first."""
-        patches = select(self.patch_embed(images), ~masked)
+    def forward(self, images: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+        """images [B,3,H,W], keep: the patches to see, as in `select` -> latents [B, 1 + kept, C], cls first."""
+        patches = select(self.patch_embed(images), keep)
         x = torch.cat([self.cls_token.expand(len(images), -1, -1), patches], dim=1)
         pos = self.pos_embed.expand(len(images), -1, -1)
-        x = x + torch.cat([pos[:, :1], select(pos[:, 1:], ~masked)], dim=1)
+        x = x + torch.cat([pos[:, :1], select(pos[:, 1:], keep)], dim=1)
         for block in self.blocks:
             x = block(x)
         return self.norm(x)
@@ -294,18 +297,19 @@ class Cae(nn.Module):
             return latents
         return self.encoder_to_regresser_norm(self.encoder_to_regresser(latents))
 
-    def forward(self, images: torch.Tensor, masked: torch.Tensor):
-        """images [B,3,H,W], masked [B,N] bool with M ones a row.
+    def forward(self, images: torch.Tensor, masked: torch.Tensor, visible: torch.Tensor | None = None):
+        """images [B,3,H,W], masked [B,N] bool with M ones a row; or masked [B,M] and visible [B,N-M], as in `select`.
 
         Returns logits [B*M, vocabulary], latent_predict [B,M,D], latent_target [B,M,D].
         """
-        visible = self.project(self.encoder(images, masked))[:, 1:]
+        seen = ~masked if visible is None else visible
+        latents = self.project(self.encoder(images, seen))[:, 1:]
         with torch.no_grad():
-            latent_target = self.project(self.encoder(images, ~masked)[:, 1:])
+            latent_target = self.project(self.encoder(images, masked)[:, 1:])
         pos = self.rd_pos_embed[:, 1:].expand(len(images), -1, -1)
-        pos_masked, pos_visible = select(pos, masked), select(pos, ~masked)
+        pos_masked, pos_visible = select(pos, masked), select(pos, seen)
         queries = self.mask_token.expand(len(images), pos_masked.shape[1], -1)
-        latent_predict = self.regresser(queries, visible, pos_masked, pos_visible)
+        latent_predict = self.regresser(queries, latents, pos_masked, pos_visible)
         logits = self.decoder(latent_predict, pos_masked)
         return logits.flatten(0, 1), latent_predict, latent_target
 

@@ -81,13 +81,13 @@ def run(args: argparse.Namespace) -> dict:
         optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-8, **choice)
     else:
         model = Encoder(config).eval()
-    nothing = torch.zeros(args.batch, (config.img_size // config.patch_size) ** 2, dtype=torch.bool)
+    everything = torch.ones(args.batch, (config.img_size // config.patch_size) ** 2, dtype=torch.bool)
 
     def step() -> None:
         if not training:
             with torch.no_grad(), autocast():
                 # As a frozen encoder is used: the cls token, as float32 at hand.
-                features = model(prepared(), nothing)[:, 0].float()
+                features = model(prepared(), everything)[:, 0].float()
             if not math.isfinite(features.sum().item()):
                 raise SystemExit("features are not finite")
             return
