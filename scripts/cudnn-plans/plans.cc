@@ -1,6 +1,6 @@
-// Asks cuDNN itself, on a machine without a GPU, whether it has a kernel for every graph that the CUDA backend gives it:
-// each graph is built by the backend's own code and planned for a GPU that is only described. Nothing is run.
-// usage: cudnn-plans CAPABILITY...     as in: cudnn-plans 80 90 100
+// Asks cuDNN itself, on a machine without a GPU, whether it has a kernel for every graph that the CUDA
+// backend gives it: each graph is built by the backend's own code and planned for a GPU that is only
+// described. Nothing is run. usage: cudnn-plans CAPABILITY...     as in: cudnn-plans 80 90 100
 #include <cudnn.h>
 
 #include <cstdio>
@@ -106,9 +106,10 @@ int capability_of_device() {
   return capability;
 }
 CachingAllocator& memory_of_device() {
-  static CachingAllocator memory("host", {.acquire = [](size_t bytes) { return std::aligned_alloc(64, bytes); },
-                                          .give_back = [](void* data, size_t) { std::free(data); },
-                                          .drain = [] {}});
+  static CachingAllocator memory("host",
+                                 {.acquire = [](size_t bytes) { return std::aligned_alloc(64, bytes); },
+                                  .give_back = [](void* data, size_t) { std::free(data); },
+                                  .drain = [] {}});
   return memory;
 }
 
@@ -122,10 +123,12 @@ using cae::AttentionLayout;
 using cae::Dtype;
 using cae::TensorView;
 
+constexpr int64_t kBatch = 64;
 int missing = 0;
 
 void say(Dtype dtype, const std::string& what, bool planned) {
-  std::printf("sm_%d %-4s %-44s %s", capability, cae::dtype_name(dtype), what.c_str(), planned ? "planned" : "NO KERNEL");
+  std::printf("sm_%d %-4s %-44s %s", capability, cae::dtype_name(dtype), what.c_str(),
+              planned ? "planned" : "NO KERNEL");
   if (planned) std::printf(", %.1f MiB of workspace", static_cast<double>(workspace) / (1 << 20));
   std::printf("\n");
   missing += planned ? 0 : 1;
@@ -146,7 +149,7 @@ struct Heads {
 void ask_attention(Dtype dtype, const Heads& h) {
   const int64_t width = h.heads * h.head_dim;
   AttentionLayout a{};
-  a.batch = 64;
+  a.batch = kBatch;
   a.heads = h.heads;
   a.head_dim = h.head_dim;
   a.q_length = h.q_length;
@@ -155,8 +158,9 @@ void ask_attention(Dtype dtype, const Heads& h) {
   a.kv_row = a.q_row;
   a.scale = 1;
   const TensorView t = somewhere(dtype);
-  const std::string what = std::string(h.what) + " " + std::to_string(h.heads) + "x" + std::to_string(h.head_dim) + " " +
-                           std::to_string(h.q_length) + "x" + std::to_string(h.k_length);
+  const std::string what = std::string(h.what) + " " + std::to_string(h.heads) + "x" +
+                           std::to_string(h.head_dim) + " " + std::to_string(h.q_length) + "x" +
+                           std::to_string(h.k_length);
   say(dtype, "attention, " + what, cae::cuda::fused_attention_forward(t, t, t, {}, a, t, t));
   say(dtype, "its gradients, " + what,
       cae::cuda::fused_attention_backward(t, t, t, t, {}, a, t, t, t, t, t, {}));
@@ -174,15 +178,15 @@ void ask_convolution(Dtype dtype, const Layer& l) {
   const TensorView t = somewhere(dtype);
   for (const bool relu : {false, true}) {
     const cae::cuda::Convolution g{cae::cuda::Convolution::Forward,
-                                   {64, l.side, l.side, l.in},
-                                   {64, l.side, l.side, l.out},
+                                   {4 * kBatch, l.side, l.side, l.in},
+                                   {4 * kBatch, l.side, l.side, l.out},
                                    l.kernel,
                                    1,
                                    (l.kernel - 1) / 2,
                                    dtype};
     say(dtype,
-        "convolution, " + std::to_string(l.side) + " " + std::to_string(l.in) + "->" + std::to_string(l.out) + " k" +
-            std::to_string(l.kernel) + (relu ? " relu" : ""),
+        "convolution, " + std::to_string(l.side) + " " + std::to_string(l.in) + "->" + std::to_string(l.out) +
+            " k" + std::to_string(l.kernel) + (relu ? " relu" : ""),
         cae::cuda::convolve_with_bias(g, t.pointer, t.pointer, t, relu, t.pointer));
   }
 }
@@ -194,13 +198,13 @@ int main(int count, char** arguments) {
   for (int i = 1; i < count; ++i) {
     describe(std::atoi(arguments[i]));
     for (const Dtype dtype : {Dtype::BF16, Dtype::F16}) {
-      for (const Heads& h : {Heads{"base, visible", 12, 64, 99, 99, true}, Heads{"base, whole", 12, 64, 197, 197, true},
-                             Heads{"base, decoder", 12, 64, 98, 98, true},
-                             Heads{"base, regressor", 12, 64, 98, 196, false},
-                             Heads{"base, attentive probe", 12, 64, 1, 197, false},
-                             Heads{"large, visible", 16, 64, 99, 99, true}, Heads{"tiny", 12, 16, 99, 99, true},
-                             Heads{"small", 12, 32, 99, 99, true}, Heads{"odd", 4, 40, 33, 33, true},
-                             Heads{"wide", 8, 128, 65, 65, true}})
+      for (const Heads& h :
+           {Heads{"base, visible", 12, 64, 99, 99, true}, Heads{"base, whole", 12, 64, 197, 197, true},
+            Heads{"base, decoder", 12, 64, 98, 98, true}, Heads{"base, regressor", 12, 64, 98, 196, false},
+            Heads{"base, attentive probe", 12, 64, 1, 197, false},
+            Heads{"large, visible", 16, 64, 99, 99, true}, Heads{"tiny", 12, 16, 99, 99, true},
+            Heads{"small", 12, 32, 99, 99, true}, Heads{"odd", 4, 40, 33, 33, true},
+            Heads{"wide", 8, 128, 65, 65, true}})
         for (const bool deterministic : {false, true}) {
           cae::cuda::numerics.deterministic = deterministic;
           ask_attention(dtype, h);
