@@ -134,8 +134,8 @@ arch="$(cut -d, -f3 <<<"$device" | tr -d ' .')"
 printf 'device: %s\n' "$device"
 # PyTorch comes with cuBLAS and cuDNN, headers included.
 if [ -z "${CAE_CUDA_LIBS:-}" ]; then
-  CAE_CUDA_LIBS="$("$python" -c 'import nvidia.cudnn as it; print(list(it.__path__)[0].rsplit("/nvidia/", 1)[0])' 2>/dev/null)"
-  export CAE_CUDA_LIBS
+  site="$("$python" -c 'import nvidia.cudnn as it; print(list(it.__path__)[0].rsplit("/nvidia/", 1)[0])' 2>/dev/null)"
+  [ -z "$site" ] || export CAE_CUDA_LIBS="$site"
 fi
 built=
 if [ -z "${CAE_NATIVE_ADDON:-}" ]; then
