@@ -10,8 +10,9 @@
 #   kernels     each kernel against the measured bandwidth of copies and rate of products
 #   idle        the GPU's idle time in a steady step (needs nsys)
 #   compare     the step beside PyTorch, as the reference runs it and at its best; compare-base, compare-base-256: less
-# Needs CUDA (nvcc and a driver), CMake, a compiler and Node; cuBLAS and cuDNN of the system or of CAE_CUDA_LIBS. The
-# comparisons need a Python (PYTHON, default python3) with PyTorch, and are left out without.
+# Needs CUDA (nvcc and a driver), CMake, a compiler and Node; cuBLAS and cuDNN of CAE_CUDA_LIBS, of
+# the Python named by PYTHON (default python3) or of the system. The comparisons need PyTorch in that Python, and are left
+# out without.
 #   environment: CAE_FIXTURES: folder of golden numbers, where it is not the tests' own; CAE_NATIVE_ADDON: a built addon;
 #   GPU_CHECK_BATCHES ("64 256 512"), GPU_CHECK_MODELS ("base large"), GPU_CHECK_STEPS (20), GPU_CHECK_ROUNDS (2): of the
 #   comparisons; GPU_CHECK_KERNEL_BATCH (256); GPU_CHECK_CURVE_MODEL (base), _BATCH (32), _STEPS (200)
@@ -131,6 +132,11 @@ command -v nvidia-smi >/dev/null 2>&1 || { printf 'gpu-check: nvidia-smi is miss
 device="$(nvidia-smi --query-gpu=name,driver_version,compute_cap --format=csv,noheader | head -n 1)"
 arch="$(cut -d, -f3 <<<"$device" | tr -d ' .')"
 printf 'device: %s\n' "$device"
+# PyTorch comes with cuBLAS and cuDNN, headers included.
+if [ -z "${CAE_CUDA_LIBS:-}" ]; then
+  site="$("$python" -c 'import nvidia.cudnn as it; print(list(it.__path__)[0].rsplit("/nvidia/", 1)[0])' 2>/dev/null)"
+  [ -z "$site" ] || export CAE_CUDA_LIBS="$site"
+fi
 built=
 if [ -z "${CAE_NATIVE_ADDON:-}" ]; then
   built=yes

@@ -28,7 +28,14 @@ export interface Tolerances {
 }
 
 /** The half formats' coarseness; near ties between tokens may fall either way. */
-const half: Tolerances = { forward: 2e-2, gradients: 5e-2, noise: 1e-3, noiseError: 1e-4, zeroError: 1e-3, agreement: 0.9 };
+const half: Tolerances = {
+  forward: 2e-2,
+  gradients: 5e-2,
+  noise: 1e-3,
+  noiseError: 1e-4,
+  zeroError: 1e-3,
+  agreement: 0.9,
+};
 
 /** Rounding in fp32; the format's own coarseness in bf16 and fp16. */
 export const tolerances: Readonly<Record<'fp32' | 'bf16' | 'fp16', Tolerances>> = {
