@@ -53,7 +53,7 @@ async function train(flags: PretrainFlags, config: CaeConfig, loader: PretrainLo
   const schedules = schedulesOf(flags, stepsPerEpoch);
   useDevice(flags.device);
   if (flags.threads !== undefined) native.setThreads(flags.threads);
-  usePrecision(flags);
+  usePrecision({ precision: flags.precision, tf32: flags.tf32, deterministic: flags.deterministic });
   const tokenizer = await openTokenizer(flags, config);
   const model = new Cae(config);
   model.initialize(flags.seed, flags.fix_init_weight);

@@ -55,8 +55,19 @@ describe('test.sh', () => {
     ['the test run crashes', { npm: ':', npx: 'exit 139' }, '0 passed, 1 failed', 1],
     [
       'the emulated device fails',
-      { npm: ':', npx: vitest, 'scripts/test-emulated.sh': '[ "$1" != test/cuda ]' },
+      { npm: ':', npx: vitest, 'scripts/test-emulated.sh': '[ "$1" = --asan ]' },
       '7 passed, 1 failed',
+      1,
+    ],
+    [
+      'the emulated device fails under AddressSanitizer, and the CUDA build',
+      {
+        npm: ':',
+        npx: vitest,
+        'scripts/test-emulated.sh': '[ "$1" != --asan ]',
+        'scripts/check-cuda-build.sh': 'exit 1',
+      },
+      '7 passed, 2 failed',
       1,
     ],
     [
@@ -69,6 +80,7 @@ describe('test.sh', () => {
     const folder = checkout({
       'scripts/install-deps.sh': '[ "$1" = --checks ]',
       'scripts/test-emulated.sh': ':',
+      'scripts/check-cuda-build.sh': ':',
       'scripts/check-packages.sh': ':',
       ...programs,
     });
