@@ -49,11 +49,17 @@ export function kernelOps(native, { device, dtype, batch, width, heads }) {
   };
   const ids = (r, tokens) =>
     r.from(
-      Int32Array.from({ length: batch * tokens }, (_, i) => (i % tokens) * 2),
+      Int32Array.from({ length: batch * tokens }, (_, i) => (i % tokens) * Math.floor(196 / tokens)),
       [batch, tokens],
       'i32',
     );
   const scale = (width / heads) ** -0.5;
+  const residualInputs = (r, rows, columns) => {
+    const shape = [batch, rows / batch, columns];
+    const [gamma, weight, bias] = [0, 1, 2].map(() => r.random([columns], 'f32'));
+    const keep = r.random([batch], 'f32');
+    return { x: r.random(shape, 'f32'), branch: r.random(shape), gamma, keep, weight, bias };
+  };
 
   return {
     'products, forward': op((r, rows, ins, outs) => {
@@ -96,6 +102,35 @@ export function kernelOps(native, { device, dtype, batch, width, heads }) {
       const [gamma, keep] = [r.random([columns], 'f32'), r.random([batch], 'f32')];
       const dgamma = r.zeros([columns], 'f32');
       return () => native.residualBackward(dy, branch, gamma, keep, dtype, dgamma, false);
+    }),
+    'residual and layerNorm': op((r, rows, columns) => {
+      const { x, branch, gamma, keep, weight, bias } = residualInputs(r, rows, columns);
+      return () => native.residualNorm(x, branch, gamma, keep, weight, bias, 1e-6, dtype);
+    }),
+    'residual and layerNorm, gradients': op((r, rows, columns) => {
+      const { x, branch, gamma, keep, weight, bias } = residualInputs(r, rows, columns);
+      const made = native.residualNorm(x, branch, gamma, keep, weight, bias, 1e-6, dtype);
+      const [stream, y, mean, rstd] = r.keepAll(made);
+      const [dy, dstream] = [
+        r.random([batch, rows / batch, columns]),
+        r.random([batch, rows / batch, columns], 'f32'),
+      ];
+      const [dgamma, dweight, dbias] = [0, 1, 2].map(() => r.zeros([columns], 'f32'));
+      return () =>
+        native.residualNormBackward(
+          ...[dy, dstream, stream, branch, gamma, keep, weight, bias, mean, rstd],
+          ...[dtype, dgamma, dweight, dbias, false, y],
+        );
+    }),
+    'biased attention': op((r, tokens) => {
+      const [qkv, bias] = [r.random([batch, tokens, 3 * width]), r.random([heads, tokens, tokens], 'f32')];
+      return () => native.biasedSelfAttention(qkv, bias, heads, scale);
+    }),
+    'biased attention, gradients': op((r, tokens) => {
+      const [qkv, bias] = [r.random([batch, tokens, 3 * width]), r.random([heads, tokens, tokens], 'f32')];
+      const dout = r.random([batch, tokens, width]);
+      const [out, logSum] = r.keepAll(native.biasedSelfAttention(qkv, bias, heads, scale));
+      return () => native.biasedSelfAttentionBackward(dout, qkv, bias, out, logSum, heads, scale);
     }),
     attention: op((r, queries, keys) => {
       if (queries === keys) {

@@ -1,9 +1,9 @@
 #!/usr/bin/env node
-// Times the product's own ops at the shapes of a pretraining step, against what the machine does at best: bytes over the
+// Times the product's own ops at the shapes of a step of pretraining or fine-tuning, against what the machine does at best: bytes over the
 // measured bandwidth of a copy, operations over the measured rate of a large product, whichever takes longer. Prints a
 // Markdown table to stderr and one JSON line. `reached` is predicted over measured time: 1 is the best there is.
 // usage: node scripts/bench/kernels.mjs [--device cpu|cuda] [--model base|large|tiny] [--batch 256] [--precision bf16]
-//          [--seconds 0.05]     how long each is run at least
+//          [--task pretrain|finetune] [--seconds 0.05]     how long each is run at least
 // Needs the built package (npm run build).
 import { parseArgs } from 'node:util';
 import { native } from '../../dist/native/addon.js';
@@ -13,6 +13,7 @@ import { models, stepKernels } from './step-kernels.mjs';
 const { values } = parseArgs({
   options: {
     device: { type: 'string', default: 'cuda' },
+    task: { type: 'string', default: 'pretrain' },
     model: { type: 'string', default: 'base' },
     batch: { type: 'string', default: '256' },
     precision: { type: 'string', default: 'bf16' },
@@ -23,9 +24,10 @@ const { device } = values;
 const [batch, least] = [Number(values.batch), Number(values.seconds)];
 const model = models[values.model];
 const dtype = { fp32: 'f32', bf16: 'bf16', fp16: 'f16' }[values.precision];
-if (model === undefined || dtype === undefined || !(batch >= 1) || !(least > 0)) {
+const task = ['pretrain', 'finetune'].find((name) => name === values.task);
+if (task === undefined || model === undefined || dtype === undefined || !(batch >= 1) || !(least > 0)) {
   console.error(
-    'kernels: --model is base, large or tiny, --precision fp32, bf16 or fp16, --batch at least 1, --seconds above 0',
+    'kernels: --task is pretrain or finetune, --model base, large or tiny, --precision fp32, bf16 or fp16, --batch at least 1, --seconds above 0',
   );
   process.exit(2);
 }
@@ -82,7 +84,8 @@ function productRate(ops) {
 const ops = kernelOps(native, { device, dtype, batch, ...model });
 const bandwidth = copyBandwidth();
 const rate = productRate(ops);
-const calls = stepKernels('pretrain', model, batch);
+// A few rows of a fine-tuning step, each a thousandth of it, are in the prediction alone.
+const calls = stepKernels(task, model, batch).filter(({ name }) => name in ops);
 const rows = new Map();
 for (const { name, bytes, operations, sizes } of calls) {
   const key = `${name} ${sizes.join('x')}`;

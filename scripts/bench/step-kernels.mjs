@@ -55,6 +55,15 @@ export function stepKernels(task, { width, depth, heads }, batch) {
     if (trained) add('residual, gradients', 1, rows * width * (f32 + 2 * bf16), 0, [rows, width]);
   }
 
+  /** The residual connection and the norm behind it in one pass. */
+  function residualNorm(rows, trained) {
+    add('residual and layerNorm', 1, rows * width * (2 * f32 + 2 * bf16), 0, [rows, width]);
+    // Reads the gradients of both results, the stream and the branch; writes the gradients of x and the branch, and the
+    // norm's result again.
+    if (trained)
+      add('residual and layerNorm, gradients', 1, rows * width * (3 * f32 + 4 * bf16), 0, [rows, width]);
+  }
+
   function attention(queries, keys, trained) {
     const operations = 4 * batch * queries * keys * width;
     add('attention', 1, bf16 * batch * width * (2 * queries + 2 * keys), operations, [queries, keys]);
@@ -62,30 +71,32 @@ export function stepKernels(task, { width, depth, heads }, batch) {
       add(
         'attention, gradients',
         1,
-        bf16 * batch * width * (4 * queries + 4 * keys),
+        // The gradient of the queries is summed in f32 on its way.
+        batch * width * (bf16 * (4 * queries + 4 * keys) + 2 * f32 * queries),
         2.5 * operations,
         [queries, keys],
         2 * operations,
       );
   }
 
-  /** With a relative position bias: products around a softmax kernel, which reads and writes all scores. */
+  /** With a relative position bias, whose gradient is summed from the scores' gradients: those are kept in bf16. */
   function biasedAttention(tokens) {
-    const rows = batch * tokens;
-    const scores = batch * heads * tokens ** 2;
-    // A score in f32, a probability in bf16; rows of the batch in bf16, copied from and to heads that lie apart.
-    const [operations, copy] = [2 * scores * (width / heads), 2 * bf16 * rows * width];
-    add('position bias', 1, heads * tokens ** 2 * f32 + tokens ** 2 * 4);
-    add('biased attention, heads apart and together', 4, copy);
-    add('biased attention, products for scores', 1, copy + f32 * scores, operations);
-    add('biased attention, softmax', 1, (f32 + bf16) * scores);
-    add('biased attention, products from scores', 1, copy + bf16 * scores, operations);
-    add('biased attention gradients, heads apart and together', 7, copy);
-    add('biased attention gradients, products for scores', 2, copy + f32 * scores, operations);
-    add('biased attention gradients, softmax', 1, 2 * (f32 + bf16) * scores);
-    add('biased attention gradients, products from scores', 3, copy + bf16 * scores, operations);
+    const [rows, bias] = [batch * tokens, heads * tokens ** 2 * f32];
+    const kept = bf16 * batch * heads * tokens ** 2;
+    const operations = 4 * rows * tokens * width;
+    add('position bias', 1, bias + tokens ** 2 * 4);
+    add('biased attention', 1, 4 * bf16 * rows * width + bias, operations, [tokens]);
+    // The scores' gradients are written, and read for the bias's and for the queries'.
+    add(
+      'biased attention, gradients',
+      1,
+      8 * bf16 * rows * width + 3 * kept + 2 * bias,
+      2.5 * operations,
+      [tokens],
+      2 * operations,
+    );
     // Each block reads all of the index for four rows of the table.
-    add('position bias, gradients', 1, heads * tokens ** 2 * f32 + (732 / 4) * 2 * tokens ** 2 * 4);
+    add('position bias, gradients', 1, bias + (732 / 4) * 2 * tokens ** 2 * 4);
   }
 
   function mlp(rows, trained) {
@@ -95,17 +106,16 @@ export function stepKernels(task, { width, depth, heads }, batch) {
     if (trained) add('gelu, gradients', 1, 3 * bf16 * rows * 4 * width, 0, [rows, 4 * width]);
   }
 
+  /** From normalised tokens to those of the next block, or of the last norm. */
   function block(tokens, trained, biased = false) {
     const rows = batch * tokens;
-    layerNorm(rows, trained);
     linear(rows, width, 3 * width, trained);
     if (biased) biasedAttention(tokens);
     else attention(tokens, tokens, trained);
     linear(rows, width, width, trained);
-    residual(rows, trained);
-    layerNorm(rows, trained);
+    residualNorm(rows, trained);
     mlp(rows, trained);
-    residual(rows, trained);
+    residualNorm(rows, trained);
   }
 
   function encoder(tokens, trained, biased = false) {
@@ -113,8 +123,8 @@ export function stepKernels(task, { width, depth, heads }, batch) {
     add('unfold patches', 1, batch * tokens * pixels * 2 * bf16, 0, [tokens]);
     linear(batch * tokens, pixels, width, trained);
     add('embed tokens', 1, batch * tokens * width * (bf16 + f32), 0, [tokens]);
-    for (let i = 0; i < depth; i++) block(tokens + 1, trained, biased);
     layerNorm(batch * (tokens + 1), trained);
+    for (let i = 0; i < depth; i++) block(tokens + 1, trained, biased);
   }
 
   function optimizer(parameters) {
@@ -147,14 +157,13 @@ export function stepKernels(task, { width, depth, heads }, batch) {
       linear(batch * patches, width, width, true);
       attention(masked, patches, true);
       linear(batch * masked, width, width, true);
-      residual(batch * masked, true);
-      layerNorm(batch * masked, true);
+      residualNorm(batch * masked, true);
       mlp(batch * masked, true);
       residual(batch * masked, true);
     }
     layerNorm(batch * masked, true);
-    for (let i = 0; i < decoderDepth; i++) block(masked, true);
     layerNorm(batch * masked, true);
+    for (let i = 0; i < decoderDepth; i++) block(masked, true);
     linear(batch * masked, width, classes, true);
     add('cross-entropy with its gradient', 1, 2 * bf16 * batch * masked * classes, 0, [
       batch * masked,
