@@ -1,6 +1,7 @@
 import { native } from '../native/addon.js';
 import { Conv2d } from '../nn/conv2d.js';
 import { Module } from '../nn/module.js';
+import { prepareConvWeight } from '../tensor/ops/conv.js';
 import { add, cast, reshape } from '../tensor/ops/pointwise.js';
 import { rowsAt } from '../tensor/ops/tokens.js';
 import { argmax, maxPool2, relu, upsample2 } from '../tensor/ops/vision.js';
@@ -119,11 +120,12 @@ export class DalleEncoder extends Module {
     for (const parameter of this.namedParameters().values()) parameter.requiresGrad = false;
   }
 
-  /** Convolutions in `dtype`, and their weights in it alone: see Parameter.keepOnly. */
+  /** Convolutions in `dtype`, and their weights in it and in the device's order alone: see Parameter.keepPrepared. */
   encodeIn(dtype: Dtype): void {
     this.computeDtype = dtype;
     for (const parameter of this.namedParameters().values()) {
-      if (parameter.shape.length === 4) parameter.keepOnly(dtype);
+      if (parameter === this.#output.weight) parameter.keepOnly(dtype);
+      else if (parameter.shape.length === 4) parameter.keepPrepared(dtype, prepareConvWeight);
     }
   }
 

@@ -282,6 +282,15 @@ export interface NativeAddon {
     padding: number,
     relu: boolean,
   ): Handle;
+  prepareConvWeight(weight: Handle): Handle;
+  conv2dPrepared(
+    x: Handle,
+    weight: Handle,
+    bias: Optional<Handle>,
+    stride: number,
+    padding: number,
+    relu: boolean,
+  ): Handle;
   conv2dBackwardInput(
     dy: Handle,
     weight: Handle,

@@ -42,9 +42,31 @@ export class Parameter extends Tensor {
     native.release(this.handle);
   }
 
-  /** Gives everything back: gradient, copy and, where it is still there, the weight itself. */
+  #prepared: Tensor | null = null;
+
+  /** What `keepPrepared` left of the weight; null where nothing was prepared. */
+  get prepared(): Tensor | null {
+    return this.#prepared;
+  }
+
+  /**
+   * As keepOnly, of a weight that its op reads in an order of its own: only what `prepare` makes of it in `dtype` stays.
+   * @throws Error for a weight that is trained
+   */
+  keepPrepared(dtype: Dtype, prepare: (weight: Tensor) => Tensor): void {
+    if (this.requiresGrad) throw new Error('keepPrepared: a weight that is trained changes in each step');
+    if (this.#masterGone) return;
+    this.#prepared = keep(prepare(this.as(dtype)));
+    this.#copy?.release();
+    this.#copy = null;
+    this.#masterGone = true;
+    native.release(this.handle);
+  }
+
+  /** Gives everything back: gradient, copies and, where it is still there, the weight itself. */
   dispose(): void {
-    for (const tensor of [this.grad, this.#copy]) if (tensor?.released === false) tensor.release();
+    for (const tensor of [this.grad, this.#copy, this.#prepared])
+      if (tensor?.released === false) tensor.release();
     if (!this.#masterGone && !this.released) this.release();
   }
 

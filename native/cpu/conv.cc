@@ -3,6 +3,7 @@
 // them.
 #include "ops/conv.h"
 
+#include <cstring>
 #include <map>
 #include <tuple>
 #include <unordered_map>
@@ -190,6 +191,17 @@ void conv2d_forward(const TensorView& x, const TensorView& weight, const TensorV
   }
   plan.primitive.execute(onednn_stream(), arguments);
   onednn_stream().wait();
+}
+
+// oneDNN's own order depends on the whole convolution, and costs one pass over the weight: none is kept.
+void prepare_conv_weight(const TensorView& weight, const TensorView& prepared) {
+  std::memcpy(prepared.pointer, weight.pointer,
+              static_cast<size_t>(weight.numel()) * dtype_size(weight.dtype));
+}
+
+void conv2d_prepared_forward(const TensorView& x, const TensorView& weight, const TensorView& bias,
+                             int64_t stride, int64_t padding, bool relu, const TensorView& y) {
+  conv2d_forward(x, weight, bias, stride, padding, relu, y);
 }
 
 void conv2d_backward_input(const TensorView& dy, const TensorView& weight, const TensorView& bias,

@@ -35,19 +35,23 @@ __global__ void __launch_bounds__(kElementThreads)
   plain[at] = accumulate ? plain[at] + value : value;
 }
 
+void order_weight(const char* op, const TensorView& weight, void* ordered) {
+  const int64_t n = weight.numel();
+  dispatch_real(weight.dtype, op, [&]<typename T>(T) {
+    launch(op, &order_weight_kernel<T>, dim3(blocks_for(n, kElementThreads)), dim3(kElementThreads), 0, n,
+           weight.shape[1], weight.shape[2] * weight.shape[3], weight.data<const T>(),
+           static_cast<T*>(ordered));
+  });
+}
+
 // The weight as convolve() takes it, in memory of its own unless it lies so already.
 class OrderedWeight {
  public:
-  OrderedWeight(const char* op, const TensorView& weight, bool read)
+  OrderedWeight(const char* op, const TensorView& weight)
       : same_(weight.shape[2] == 1 || weight.shape[1] == 1),
         room_(same_ ? 0 : static_cast<size_t>(weight.numel()) * dtype_size(weight.dtype)),
         data_(same_ ? weight.pointer : room_.as<void>()) {
-    if (same_ || !read) return;
-    const int64_t n = weight.numel();
-    dispatch_real(weight.dtype, op, [&]<typename T>(T) {
-      launch(op, &order_weight_kernel<T>, dim3(blocks_for(n, kElementThreads)), dim3(kElementThreads), 0, n,
-             weight.shape[1], weight.shape[2] * weight.shape[3], weight.data<const T>(), room_.as<T>());
-    });
+    if (!same_) order_weight(op, weight, data_);
   }
   void* data() const { return data_; }
 
@@ -57,24 +61,37 @@ class OrderedWeight {
   void* data_;
 };
 
+// With a weight [out, k, k, in].
+void forward(const char* op, const TensorView& x, int64_t kernel, void* weight, const TensorView& bias,
+             int64_t stride, int64_t padding, bool relu, const TensorView& y) {
+  const Convolution geometry{Convolution::Forward, x.shape, y.shape, kernel, stride, padding, x.dtype};
+  if ((bias || relu) && convolve_with_bias(geometry, x.pointer, weight, bias, relu, y.pointer)) return;
+  convolve(op, geometry, x.pointer, weight, y.pointer);
+  add_bias(op, y, bias, relu);
+}
+
 }  // namespace
 
 void conv2d_forward(const TensorView& x, const TensorView& weight, const TensorView& bias, int64_t stride,
                     int64_t padding, bool relu, const TensorView& y) {
   constexpr auto op = "conv2d";
-  const OrderedWeight ordered(op, weight, true);
-  const Convolution geometry{
-      Convolution::Forward, x.shape, y.shape, weight.shape[2], stride, padding, x.dtype};
-  if ((bias || relu) && convolve_with_bias(geometry, x.pointer, ordered.data(), bias, relu, y.pointer))
-    return;
-  convolve(op, geometry, x.pointer, ordered.data(), y.pointer);
-  add_bias(op, y, bias, relu);
+  const OrderedWeight ordered(op, weight);
+  forward(op, x, weight.shape[2], ordered.data(), bias, stride, padding, relu, y);
+}
+
+void prepare_conv_weight(const TensorView& weight, const TensorView& prepared) {
+  order_weight("prepare_conv_weight", weight, prepared.pointer);
+}
+
+void conv2d_prepared_forward(const TensorView& x, const TensorView& weight, const TensorView& bias,
+                             int64_t stride, int64_t padding, bool relu, const TensorView& y) {
+  forward("conv2d_prepared", x, weight.shape[2], weight.pointer, bias, stride, padding, relu, y);
 }
 
 void conv2d_backward_input(const TensorView& dy, const TensorView& weight, const TensorView& bias,
                            int64_t stride, int64_t padding, const TensorView& dx) {
   constexpr auto op = "conv2d_backward_input";
-  const OrderedWeight ordered(op, weight, true);
+  const OrderedWeight ordered(op, weight);
   convolve(op, {Convolution::Input, dx.shape, dy.shape, weight.shape[2], stride, padding, dy.dtype},
            dx.pointer, ordered.data(), dy.pointer);
   add_bias(op, dx, bias, false);

@@ -25,18 +25,37 @@ void check_gradient(const char* op, const Tensor& dy, int64_t batch, int64_t hei
   check_shape(op, "dy", dy, {batch, side(height), side(width), weight[0]});
 }
 
+// The result of a convolution, not yet computed.
+Tensor room_for(const char* op, const Tensor& x, const Tensor& weight, const OptionalTensor& bias,
+                int64_t stride, int64_t padding) {
+  check_conv(op, x, weight, 1, stride, padding);
+  if (bias) check_vector(op, "bias", *bias, weight.shape()[0], parameter_dtype(x.dtype()));
+  const auto side = [&](int64_t n) { return (n + 2 * padding - weight.shape()[2]) / stride + 1; };
+  const Shape& s = x.shape();
+  check(side(s[1]) > 0 && side(s[2]) > 0, op, "x ", s, " is smaller than the kernel of ", weight.shape());
+  return Tensor::empty(x.device(), {s[0], side(s[1]), side(s[2]), weight.shape()[0]}, x.dtype());
+}
+
 }  // namespace
 
 Tensor conv2d(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, int64_t stride,
               int64_t padding, bool relu) {
-  check_conv("conv2d", x, weight, 1, stride, padding);
-  if (bias) check_vector("conv2d", "bias", *bias, weight.shape()[0], parameter_dtype(x.dtype()));
-  const auto side = [&](int64_t n) { return (n + 2 * padding - weight.shape()[2]) / stride + 1; };
-  const Shape& s = x.shape();
-  check(side(s[1]) > 0 && side(s[2]) > 0, "conv2d", "x ", s, " is smaller than the kernel of ",
-        weight.shape());
-  Tensor y = Tensor::empty(x.device(), {s[0], side(s[1]), side(s[2]), weight.shape()[0]}, x.dtype());
+  Tensor y = room_for("conv2d", x, weight, bias, stride, padding);
   CAE_LAUNCH(x.device(), conv2d_forward, x, weight, bias, stride, padding, relu, y);
+  return y;
+}
+
+Tensor prepare_conv_weight(const Tensor& weight) {
+  check_rank("prepare_conv_weight", "weight", weight, 4);
+  Tensor prepared = Tensor::empty(weight.device(), weight.shape(), weight.dtype());
+  CAE_LAUNCH(weight.device(), prepare_conv_weight, weight, prepared);
+  return prepared;
+}
+
+Tensor conv2d_prepared(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, int64_t stride,
+                       int64_t padding, bool relu) {
+  Tensor y = room_for("conv2d_prepared", x, weight, bias, stride, padding);
+  CAE_LAUNCH(x.device(), conv2d_prepared_forward, x, weight, bias, stride, padding, relu, y);
   return y;
 }
 

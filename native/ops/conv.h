@@ -6,6 +6,9 @@ namespace cae {
 
 CAE_KERNEL(conv2d_forward, const TensorView& x, const TensorView& weight, const TensorView& bias,
            int64_t stride, int64_t padding, bool relu, const TensorView& y)
+CAE_KERNEL(prepare_conv_weight, const TensorView& weight, const TensorView& prepared)
+CAE_KERNEL(conv2d_prepared_forward, const TensorView& x, const TensorView& weight, const TensorView& bias,
+           int64_t stride, int64_t padding, bool relu, const TensorView& y)
 CAE_KERNEL(conv2d_backward_input, const TensorView& dy, const TensorView& weight, const TensorView& bias,
            int64_t stride, int64_t padding, const TensorView& dx)
 CAE_KERNEL(conv2d_backward_weight, const TensorView& dy, const TensorView& x, int64_t stride, int64_t padding,
@@ -21,6 +24,11 @@ namespace ops {
 // relu).
 Tensor conv2d(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, int64_t stride,
               int64_t padding, bool relu);
+// A weight in the order in which its device's convolutions read it, under the shape it had: for weights that
+// are frozen, which conv2d would bring into that order at each call. Only conv2d_prepared takes it.
+Tensor prepare_conv_weight(const Tensor& weight);
+Tensor conv2d_prepared(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, int64_t stride,
+                       int64_t padding, bool relu);
 // The gradient of x, height×width; dy [B,H',W',out].
 Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, int64_t height, int64_t width,
                              int64_t stride, int64_t padding);

@@ -320,6 +320,7 @@ describe.each(dtypes)('kernels in %s against the CPU, within %d', (dtype, tolera
           unbent: native.conv2d(x, weight, bias, stride, padding, false),
           unbiased: native.conv2d(x, weight, null, stride, padding, true),
           plain: native.conv2d(x, weight, null, stride, padding, false),
+          prepared: native.conv2dPrepared(x, native.prepareConvWeight(weight), bias, stride, padding, true),
           dx: native.conv2dBackwardInput(dy, weight, size, size, stride, padding),
           dweight,
           dbias,

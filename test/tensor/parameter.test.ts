@@ -1,7 +1,9 @@
 import { expect, it } from 'vitest';
 import { native } from '../../lib/native/addon.js';
+import { conv2d, prepareConvWeight } from '../../lib/tensor/ops/conv.js';
 import { layerNorm } from '../../lib/tensor/ops/layer-norm.js';
 import { mse } from '../../lib/tensor/ops/loss.js';
+import { cast } from '../../lib/tensor/ops/pointwise.js';
 import { accumulateBoth, Parameter } from '../../lib/tensor/parameter.js';
 import { scope } from '../../lib/tensor/scope.js';
 import { withTape } from '../../lib/tensor/tape.js';
@@ -60,5 +62,28 @@ it('keepOnly gives the full precision of a frozen weight back, and refuses one t
   expect(Array.from(weight.as('bf16').dataSync())).toEqual([0x3f80, 0x4000, 0x4040]);
   expect(() => weight.dataSync()).toThrow();
   weight.dispose();
+  expect(native.memoryStatistics().liveTensors).toBe(before);
+});
+
+it('keepPrepared leaves a frozen convolution weight in its device’s order alone, and the convolution as it was', () => {
+  const before = native.memoryStatistics().liveTensors;
+  scope(() => {
+    const pixels = Float32Array.from({ length: 2 * 5 * 5 * 3 }, (_, i) => Math.sin(i));
+    const x = Tensor.from(pixels, [2, 5, 5, 3]);
+    for (const dtype of ['f32', 'bf16'] as const) {
+      const [weight, shift] = [Parameter.empty([4, 3, 3, 3]), Parameter.empty([4])];
+      weight.assign(Float32Array.from({ length: weight.size }, (_, i) => Math.cos(i)));
+      shift.assign(Float32Array.of(1, -1, 2, 0));
+      expect(() => weight.keepPrepared(dtype, prepareConvWeight)).toThrow(/trained/);
+      for (const parameter of [weight, shift]) parameter.requiresGrad = false;
+      const run = () =>
+        Array.from(conv2d(cast(x, dtype), weight, shift, { padding: 1, relu: true }).dataSync());
+      const plain = run();
+      weight.keepPrepared(dtype, prepareConvWeight);
+      expect(run()).toEqual(plain);
+      expect(() => weight.dataSync()).toThrow();
+      for (const parameter of [weight, shift]) parameter.dispose();
+    }
+  });
   expect(native.memoryStatistics().liveTensors).toBe(before);
 });

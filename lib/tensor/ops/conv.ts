@@ -19,6 +19,7 @@ export interface ConvOptions {
  */
 export function conv2d(x: Tensor, weight: Parameter, bias: Parameter, options: ConvOptions = {}): Tensor {
   const { stride = 1, padding = 0, relu: fused = false } = options;
+  if (weight.prepared !== null) return conv2dPrepared(x, weight.prepared, bias, options);
   const kernel = weight.as(x.dtype);
   const y = new Tensor(native.conv2d(x.handle, kernel.handle, bias.handle, stride, padding, fused));
   record([y], [x, weight, bias], [x, kernel, ...(fused ? [y] : [])], (arriving) => {
@@ -31,6 +32,20 @@ export function conv2d(x: Tensor, weight: Parameter, bias: Parameter, options: C
     return [dx, null, null];
   });
   return y;
+}
+
+/** A frozen weight in the order in which its device's convolutions read it: for Parameter.keepPrepared. */
+export function prepareConvWeight(weight: Tensor): Tensor {
+  return new Tensor(native.prepareConvWeight(weight.handle));
+}
+
+function conv2dPrepared(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor,
+  { stride = 1, padding = 0, relu = false }: ConvOptions,
+): Tensor {
+  return new Tensor(native.conv2dPrepared(x.handle, weight.handle, bias.handle, stride, padding, relu));
 }
 
 function convWeightGradient(
