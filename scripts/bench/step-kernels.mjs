@@ -12,10 +12,11 @@ export const models = {
  * @param {'pretrain' | 'finetune'} task
  * @param {{ width: number, depth: number, heads: number }} model
  * @param {number} batch pictures
+ * @param {boolean} tokenizer whether the DALL-E encoder makes the targets
  * @returns one entry a call: name, bytes, operations, its sizes (as kernel-ops.mjs reads them), and modelOperations:
  * those that the formulas of the model ask for, without what is computed again to save memory
  */
-export function stepKernels(task, { width, depth, heads }, batch) {
+export function stepKernels(task, { width, depth, heads }, batch, tokenizer = false) {
   const [regressorDepth, decoderDepth, classes] = [4, 4, 8192];
   const [visible, masked, patches] = [98, 98, 196];
   const bf16 = 2;
@@ -144,7 +145,36 @@ export function stepKernels(task, { width, depth, heads }, batch) {
     optimizer(trainedWeights);
   }
 
+  /** The DALL-E encoder over 112-pixel views, with scores for the masked patches alone. */
+  function dalle() {
+    const convolution = (side, ins, outs, kernel) => {
+      const pixels = batch * side ** 2;
+      const taps = ins * outs * kernel ** 2;
+      add('tokenizer, convolutions', 1, bf16 * (pixels * (ins + outs) + taps), 2 * pixels * taps);
+    };
+    const elementwise = (name, side, channels, passes) =>
+      add(`tokenizer, ${name}`, 1, passes * bf16 * batch * side ** 2 * channels);
+    convolution(112, 3, 256, 7);
+    for (let group = 0; group < 4; group++) {
+      const [side, outs] = [112 / 2 ** group, 256 * 2 ** group];
+      for (const ins of [group === 0 ? outs : outs / 2, outs]) {
+        if (ins !== outs) convolution(side, ins, outs, 1);
+        elementwise('relu', side, ins, 2);
+        convolution(side, ins, outs / 4, 3);
+        convolution(side, outs / 4, outs / 4, 3);
+        convolution(side, outs / 4, outs / 4, 3);
+        convolution(side, outs / 4, outs, 1);
+        elementwise('sums', side, outs, 3);
+      }
+      if (group < 3) elementwise('pooling', side, outs, 1.25);
+    }
+    elementwise('relu', 14, 2048, 2);
+    const rows = batch * masked;
+    add('tokenizer, scores', 1, bf16 * (rows * (2048 + classes) + 2048 * classes), 2 * rows * 2048 * classes);
+  }
+
   function pretrain() {
+    if (tokenizer) dalle();
     encoder(visible, true);
     encoder(masked, false);
     for (let i = 0; i < regressorDepth; i++) {
