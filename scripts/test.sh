@@ -40,7 +40,7 @@ if [ "$#" -eq 0 ]; then
     printf '%s: %d s\n' "$*" "$((SECONDS - start))"
   }
   check ./scripts/test-emulated.sh
-  check ./scripts/test-emulated.sh --asan test/cuda/{kernels,classify-kernels,optimizer,momentum}.test.ts
+  check ./scripts/test-emulated.sh --asan test/cuda/{kernels,classify-kernels,fused-attention,residual-norm,optimizer,momentum}.test.ts
   check ./scripts/check-cuda-build.sh
   check ./scripts/check-packages.sh
 fi
