@@ -21,25 +21,16 @@ export interface Tolerances {
   readonly noise: number;
   /** … and may be off by this share of it. */
   readonly noiseError: number;
-  /** One that is zero in exact arithmetic (noise in fp32, too) may be off by this share. */
-  readonly zeroError: number;
   /** Least share of equal tokens (integers): 1 where they must be equal. */
   readonly agreement: number;
 }
 
 /** The half formats' coarseness; near ties between tokens may fall either way. */
-const half: Tolerances = {
-  forward: 2e-2,
-  gradients: 5e-2,
-  noise: 1e-3,
-  noiseError: 1e-4,
-  zeroError: 1e-3,
-  agreement: 0.9,
-};
+const half: Tolerances = { forward: 2e-2, gradients: 5e-2, noise: 1e-3, noiseError: 1e-4, agreement: 0.9 };
 
 /** Rounding in fp32; the format's own coarseness in bf16 and fp16. */
 export const tolerances: Readonly<Record<'fp32' | 'bf16' | 'fp16', Tolerances>> = {
-  fp32: { forward: 1e-4, gradients: 1e-4, noise: 1e-6, noiseError: 1e-6, zeroError: 1e-6, agreement: 1 },
+  fp32: { forward: 1e-4, gradients: 1e-4, noise: 1e-6, noiseError: 1e-6, agreement: 1 },
   bf16: half,
   fp16: half,
 };
@@ -99,10 +90,7 @@ export function compareWithFixture(
     const { dtype } = file.info(full);
     let error = norm(got.data, wanted) / (absolute ? total : norm(wanted));
     let limit = name.startsWith('grad.') ? limits.gradients : limits.forward;
-    if (absolute) {
-      const zero = isNoise(name.slice('grad.'.length), tolerances.fp32.noise);
-      limit = zero ? limits.zeroError : limits.noiseError;
-    }
+    if (absolute) limit = limits.noiseError;
     if (dtype === 'U8') {
       error = 0;
       for (let i = 0; i < wanted.length; i++) error = Math.max(error, Math.abs(got.data[i]! - wanted[i]!));
