@@ -87,7 +87,7 @@ sanitizer() {
   if [ ! -x "$program" ]; then note sanitizer 'left out' 0 'compute-sanitizer is missing'; return; fi
   for tool in memcheck racecheck; do
     check "$tool" "$program" --tool "$tool" --error-exitcode 9 --target-processes all \
-      node node_modules/vitest/vitest.mjs run --config vitest.cuda.config.ts test/cuda/{kernels,optimizer}.test.ts
+      node node_modules/vitest/vitest.mjs run --config vitest.cuda.config.ts test/cuda/{kernels,fused-attention,residual-norm,optimizer}.test.ts
   done
 }
 

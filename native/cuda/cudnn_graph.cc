@@ -106,19 +106,6 @@ GraphDescriptor graph_scalar(const char* op, int64_t id) {
   return tensor;
 }
 
-std::optional<GraphPlan> GraphPlan::make(const char* op, cudnnBackendDescriptorType_t type,
-                                         Attributes attributes) {
-  std::vector<GraphDescriptor> operations;
-  std::vector<GraphDescriptor> parts;
-  GraphDescriptor& operation = operations.emplace_back(type, op);
-  for (auto& [name, tensor] : attributes) {
-    operation.set(name, tensor);
-    parts.push_back(std::move(tensor));
-  }
-  if (!operation.try_finalize()) return std::nullopt;
-  return make(op, std::move(operations), std::move(parts), {});
-}
-
 std::optional<GraphPlan> GraphPlan::make(const char* op, std::vector<GraphDescriptor> operations,
                                          std::vector<GraphDescriptor> parts, const Wanted& wanted) {
   const cudnnHandle_t handle = cudnn_handle();
@@ -130,8 +117,8 @@ std::optional<GraphPlan> GraphPlan::make(const char* op, std::vector<GraphDescri
             raw.data());
   if (!graph.try_finalize()) return std::nullopt;
 
-  // Mode A knows nothing of some operations, attention's backward among them: their engines are those that
-  // it falls back on.
+  // Where mode A knows nothing of a graph, or names no engine that takes it, the library has others to fall
+  // back on.
   for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK})
     for (GraphDescriptor& config : candidates(op, graph, mode)) {
       if (wanted.deterministic && !deterministic(op, config)) continue;

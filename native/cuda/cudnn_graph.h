@@ -59,11 +59,6 @@ class GraphPlan {
   // takes it on this device.
   static std::optional<GraphPlan> make(const char* op, std::vector<GraphDescriptor> operations,
                                        std::vector<GraphDescriptor> parts, const Wanted& wanted);
-  // An operation of this type whose attributes are these tensors. Nothing where no engine of the library
-  // takes it on this device.
-  using Attributes = std::vector<std::pair<cudnnBackendAttributeName_t, GraphDescriptor>>;
-  static std::optional<GraphPlan> make(const char* op, cudnnBackendDescriptorType_t type,
-                                       Attributes attributes);
   // `places`: the address of each tensor by its number.
   void run(const char* op, const std::vector<std::pair<int64_t, void*>>& places) const;
 

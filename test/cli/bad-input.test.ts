@@ -61,6 +61,7 @@ describe('cae-native pretrain refuses in one line', () => {
       2,
       /--precision fp16 is for --device cuda; on the cpu give bf16 or fp32/,
     ],
+    ['tf32 on the cpu', ['--device', 'cpu', '--tf32'], 2, /--tf32 is for --device cuda/],
     ['a negative epoch count', ['--epochs', '-3'], 2, /--epochs -3 is not allowed/],
     ['a fraction of a batch', ['--batch-size', '2.5'], 2, /--batch_size 2.5 .* whole number/],
     ['an unknown model', ['--model', 'cae_huge'], 1, /--model cae_huge is not known; choose one of cae_tiny/],
