@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "cpu/aligned_room.h"
-#include "cpu/panel_kernel.h"
+#include "cpu/panel_form.h"
 #include "cpu/runs.h"
 
 namespace cae::cpu {
@@ -26,13 +26,13 @@ bool halves_apply() {
   return apply;
 }
 
-// c, and what its sums start from.
+// c, and what its sums start from: c itself, or a bias of as many numbers, or zeros.
 struct Result {
   void* data;
   Dtype dtype;
   int64_t columns;
   bool accumulate;
-  const float* bias;  // or zeros; as many as whole panels have columns
+  const float* bias;
 
   // One tile: into c at once where that is f32 and the tile whole, else by way of a tile of f32.
   void tile(PanelKernel kernel, int64_t words, const Word* a, const Word* b, int64_t row, int64_t rows,
@@ -58,10 +58,61 @@ struct Result {
   }
 };
 
+void product(int64_t m, int64_t n, int64_t k, const WordSource& rows, const WordSource& columns,
+             Result result) {
+  const PanelForm form = PanelForm::of(rows.dtype);
+  const int64_t words = words_of(rows.dtype, k);
+  const int64_t length = form.length(words);
+  const int64_t row_panels = panels_in(m, form.rows());
+  const int64_t column_panels = panels_in(n, kPanelColumns);
+  static thread_local AlignedRoom<Word> packed_rows;
+  static thread_local AlignedRoom<float> starts;
+  Word* left = packed_rows.of(row_panels * form.rows() * length);
+  float* start = starts.of(column_panels * kPanelColumns);
+  std::fill_n(start, column_panels * kPanelColumns, 0.f);
+  if (result.bias != nullptr) std::copy_n(result.bias, n, start);
+  result.bias = start;
+
+  // The same number of blocks for each thread, none larger than its cache.
+  const int64_t threads = omp_get_max_threads();
+  const int64_t in_cache = std::max<int64_t>(1, kBlockBytes / (words * kPanelColumns * 4));
+  const int64_t blocks = threads * panels_in(column_panels, threads * in_cache);
+  const auto row_panel = [&](int64_t i) { return left + i * form.rows() * length; };
+  const auto lines_of = [&](int64_t i) { return std::min(form.rows(), m - i * form.rows()); };
+#pragma omp parallel
+  {
+    static thread_local AlignedRoom<Word> packed_columns;
+#pragma omp for schedule(static)
+    for (int64_t i = 0; i < row_panels; ++i) {
+      pack_panel(rows, i * form.rows(), lines_of(i), k, lines_of(i), row_panel(i));
+      form.close(row_panel(i), words, lines_of(i));
+    }
+#pragma omp for schedule(static)
+    for (int64_t block = 0; block < blocks; ++block) {
+      const int64_t first = column_panels * block / blocks;
+      const int64_t last = column_panels * (block + 1) / blocks;
+      Word* right = packed_columns.of((last - first) * kPanelColumns * length);
+      const auto column_panel = [&](int64_t j) { return right + (j - first) * kPanelColumns * length; };
+      for (int64_t j = first; j < last; ++j) {
+        pack_panel(columns, j * kPanelColumns, std::min(kPanelColumns, n - j * kPanelColumns), k,
+                   kPanelColumns, column_panel(j));
+        form.close(column_panel(j), words, kPanelColumns);
+      }
+      for (int64_t i = 0; i < row_panels; ++i) {
+        const PanelKernel kernel = form.kernel(lines_of(i));
+        for (int64_t j = first; j < last; ++j)
+          result.tile(kernel, words, row_panel(i), column_panel(j), i * form.rows(), lines_of(i),
+                      j * kPanelColumns);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 bool panel_gemm_applies(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, Dtype c_dtype, bool accumulate) {
   if (a.dtype != b.dtype || m < kLeastRows || n < 2 * kPanelColumns * omp_get_max_threads()) return false;
+  if (a.dtype == Dtype::F32 && c_dtype == Dtype::F32 && paired_kernels_apply()) return true;
   if (words_of(a.dtype, k) > kMostWords) return false;
   if (a.dtype == Dtype::F32) return b.transposed && c_dtype == Dtype::F32 && kVector == 16;
   if (a.dtype != Dtype::BF16 || !halves_apply() || !(a.transposed || b.transposed)) return false;
@@ -73,45 +124,19 @@ void panel_gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c, Dt
   const int64_t words = words_of(a.dtype, k);
   const WordSource rows{a.data, a.dtype, a.transposed ? m : k, !a.transposed};
   const WordSource columns{b.data, b.dtype, b.transposed ? k : n, b.transposed};
-  const int64_t row_panels = panels_in(m, kPanelRows);
-  const int64_t column_panels = panels_in(n, kPanelColumns);
-  static thread_local AlignedRoom<Word> packed_rows;
-  static thread_local AlignedRoom<float> starts;
-  Word* left = packed_rows.of(row_panels * kPanelRows * words);
-  float* start = starts.of(column_panels * kPanelColumns);
-  std::fill_n(start, column_panels * kPanelColumns, 0.f);
-  if (bias != nullptr) std::copy_n(bias, n, start);
-  const Result result{c, c_dtype, n, accumulate, start};
-
-  // The same number of blocks for each thread, none larger than its cache.
-  const int64_t threads = omp_get_max_threads();
-  const int64_t in_cache = std::max<int64_t>(1, kBlockBytes / (words * kPanelColumns * 4));
-  const int64_t blocks = threads * panels_in(column_panels, threads * in_cache);
-#pragma omp parallel
-  {
-    static thread_local AlignedRoom<Word> packed_columns;
-#pragma omp for schedule(static)
-    for (int64_t i = 0; i < row_panels; ++i) {
-      const int64_t lines = std::min(kPanelRows, m - i * kPanelRows);
-      pack_panel(rows, i * kPanelRows, lines, k, lines, left + i * kPanelRows * words);
-    }
-#pragma omp for schedule(static)
-    for (int64_t block = 0; block < blocks; ++block) {
-      const int64_t first = column_panels * block / blocks;
-      const int64_t last = column_panels * (block + 1) / blocks;
-      Word* right = packed_columns.of((last - first) * kPanelColumns * words);
-      const auto panel = [&](int64_t j) { return right + (j - first) * kPanelColumns * words; };
-      for (int64_t j = first; j < last; ++j)
-        pack_panel(columns, j * kPanelColumns, std::min(kPanelColumns, n - j * kPanelColumns), k,
-                   kPanelColumns, panel(j));
-      for (int64_t i = 0; i < row_panels; ++i) {
-        const int64_t lines = std::min(kPanelRows, m - i * kPanelRows);
-        const PanelKernel kernel = panel_kernel(a.dtype, lines);
-        for (int64_t j = first; j < last; ++j)
-          result.tile(kernel, words, left + i * kPanelRows * words, panel(j), i * kPanelRows, lines,
-                      j * kPanelColumns);
-      }
-    }
+  if (words <= kMostWords) {
+    product(m, n, k, rows, columns, {c, c_dtype, n, accumulate, bias});
+    return;
+  }
+  // Only f32 has as many: parts of the summed axis, one after the other.
+  for (int64_t first = 0; first < k; first += kMostWords) {
+    const auto from = [&](const WordSource& source) {
+      const int64_t skipped = first * (source.lines_are_rows ? 1 : source.stride);
+      return WordSource{static_cast<const float*>(source.data) + skipped, source.dtype, source.stride,
+                        source.lines_are_rows};
+    };
+    product(m, n, std::min(kMostWords, k - first), from(rows), from(columns),
+            {c, c_dtype, n, accumulate || first > 0, first > 0 ? nullptr : bias});
   }
 }
 
