@@ -1,10 +1,10 @@
 #include "cpu/paired_kernel.h"
 
-#include <algorithm>
 #include <array>
 #include <utility>
 
 #include "core/error.h"
+#include "cpu/paired_panels.h"
 
 #ifdef __AVX512F__
 #include <immintrin.h>
@@ -14,9 +14,6 @@ namespace cae::cpu {
 
 #ifdef __AVX512F__
 namespace {
-
-constexpr int64_t kTurn = 3;           // words: a pair and one by itself
-constexpr int64_t kCycle = 2 * kTurn;  // a turn of each sign
 
 // One row's number, in memory, with sixteen columns. Written as instructions: a number that is repeated by
 // its instruction takes no adder's time, one that the compiler loads to a register first does.
@@ -91,19 +88,6 @@ void kernel(int64_t words, const Word* a_words, const Word* b_words, const float
     }
 }
 
-// The power of two that brings a mean to [1, 2), and its inverse; 1 where there is none.
-struct Scale {
-  __m512 to, back;
-};
-Scale scale_of(__m512 mean) {
-  using Bits [[gnu::vector_size(64)]] = int32_t;
-  constexpr int kBias = 127;
-  constexpr int kMost = 120;
-  Bits power = (reinterpret_cast<Bits>(mean) >> 23) - kBias;
-  power = power >= -kMost && power <= kMost ? power : 0;
-  return {reinterpret_cast<__m512>((kBias - power) << 23), reinterpret_cast<__m512>((kBias + power) << 23)};
-}
-
 template <size_t... R>
 constexpr std::array<PanelKernel, sizeof...(R)> kernels_of(std::index_sequence<R...>) {
   return {kernel<static_cast<int>(R) + 1>...};
@@ -116,36 +100,6 @@ bool paired_kernels_apply() {
   return apply;
 }
 
-void close_paired_panel(float* panel, int64_t words, int64_t width) {
-  const __m512 inverse = _mm512_set1_ps(1.F / static_cast<float>(std::max<int64_t>(words, 1)));
-  for (int64_t i = 0; i < width; i += kVector) {
-    const auto lanes = static_cast<__mmask16>((1U << std::min(kVector, width - i)) - 1);
-    const auto at = [&](int64_t word) { return panel + word * width + i; };
-    const auto load = [&](int64_t word) { return _mm512_maskz_loadu_ps(lanes, at(word)); };
-    __m512 mean = _mm512_setzero_ps();
-    for (int64_t w = 0; w < words; ++w) mean = _mm512_fmadd_ps(_mm512_abs_ps(load(w)), inverse, mean);
-    const Scale scale = scale_of(mean);
-    __m512 terms = _mm512_setzero_ps();
-    int64_t w = 0;
-    const auto scaled = [&](int64_t word) {
-      const __m512 x = _mm512_mul_ps(load(word), scale.to);
-      _mm512_mask_storeu_ps(at(word), lanes, x);
-      return x;
-    };
-    for (; w + kCycle <= words; w += kCycle) {
-      const __m512 first = scaled(w);
-      terms = _mm512_fmadd_ps(first, scaled(w + 1), terms);
-      scaled(w + 2);
-      const __m512 second = scaled(w + kTurn);
-      terms = _mm512_fnmadd_ps(second, scaled(w + kTurn + 1), terms);
-      scaled(w + kTurn + 2);
-    }
-    for (; w < words; ++w) scaled(w);
-    _mm512_mask_storeu_ps(at(words), lanes, terms);
-    _mm512_mask_storeu_ps(at(words + 1), lanes, scale.back);
-  }
-}
-
 PanelKernel paired_kernel(int64_t rows) {
   static constexpr auto kKernels = kernels_of(std::make_index_sequence<kPairedRows>{});
   return kKernels[static_cast<size_t>(rows - 1)];
@@ -154,7 +108,6 @@ PanelKernel paired_kernel(int64_t rows) {
 bool paired_kernels_apply() {
   return false;
 }
-void close_paired_panel(float* /*panel*/, int64_t /*words*/, int64_t /*width*/) {}
 PanelKernel paired_kernel(int64_t /*rows*/) {
   fail("gemm", "this build has no paired kernels");
 }

@@ -18,16 +18,12 @@
 // terms of one sign do not grow with the axis. What is left is some three times the error of plain products.
 namespace cae::cpu {
 
-constexpr int64_t kPairedRows = 12;   // 12 x 2 registers of sums, 6 of columns, 2 of terms
-constexpr int64_t kClosingWords = 2;  // after a panel's numbers: what to take off its sums, and their scale
+constexpr int64_t kPairedRows = 12;  // 12 x 2 registers of sums, 6 of columns, 2 of terms
 
 // Whether this build and this CPU gain by it.
 bool paired_kernels_apply();
 
-// Balances the lines of a packed panel [words, width] and writes the words that close it.
-void close_paired_panel(float* panel, int64_t words, int64_t width);
-
-// The kernel for panels of so many rows, up to kPairedRows; both are closed.
+// The kernel for panels of so many rows, up to kPairedRows, that pack_paired_panels packed.
 PanelKernel paired_kernel(int64_t rows);
 
 }  // namespace cae::cpu

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "cpu/paired_kernel.h"
+#include "cpu/paired_panels.h"
 #include "cpu/panel_kernel.h"
 
 namespace cae::cpu {
@@ -16,11 +17,15 @@ struct PanelForm {
   static PanelForm of(Dtype dtype) { return {dtype, dtype == Dtype::F32 && paired_kernels_apply()}; }
 
   int64_t rows() const { return paired ? kPairedRows : kPanelRows; }
+  // Words of the summed axis in one go. Paired ones are short, so that a panel stays near the processor.
+  int64_t most_words() const { return paired ? 1152 : 4096; }
   // Words a line of a panel takes in memory.
   int64_t length(int64_t words) const { return words + (paired ? kClosingWords : 0); }
-  // To be called once on a packed panel, of rows or of columns.
-  void close(Word* panel, int64_t words, int64_t width) const {
-    if (paired) close_paired_panel(reinterpret_cast<float*>(panel), words, width);
+  void pack(const WordSource& source, int64_t k, const PanelRun& run, Word* panels) const {
+    if (paired)
+      pack_paired_panels(source, k, run, panels);
+    else
+      pack_panels(source, k, run, nullptr, panels);
   }
   PanelKernel kernel(int64_t lines) const {
     return paired ? paired_kernel(lines) : panel_kernel(dtype, lines);

@@ -13,7 +13,6 @@ namespace cae::cpu {
 namespace {
 
 constexpr int64_t kLeastRows = 64;        // fewer do not pay for packing b
-constexpr int64_t kMostWords = 4096;      // of the summed axis in one go
 constexpr int64_t kBlockBytes = 3 << 18;  // of packed b in a thread's second-level cache
 
 bool cpu_has_amx() {
@@ -73,36 +72,36 @@ void product(int64_t m, int64_t n, int64_t k, const WordSource& rows, const Word
   if (result.bias != nullptr) std::copy_n(result.bias, n, start);
   result.bias = start;
 
+  // A part of `panels` for each of `parts`: lines from `first`, as many as there are.
+  const auto part = [&](int64_t i, int64_t parts, int64_t panels, int64_t width, int64_t lines) {
+    const int64_t first = panels * i / parts * width;
+    const int64_t last = std::min(panels * (i + 1) / parts * width, lines);
+    return PanelRun{first, last - first, width, false, length};
+  };
   // The same number of blocks for each thread, none larger than its cache.
   const int64_t threads = omp_get_max_threads();
   const int64_t in_cache = std::max<int64_t>(1, kBlockBytes / (words * kPanelColumns * 4));
   const int64_t blocks = threads * panels_in(column_panels, threads * in_cache);
-  const auto row_panel = [&](int64_t i) { return left + i * form.rows() * length; };
-  const auto lines_of = [&](int64_t i) { return std::min(form.rows(), m - i * form.rows()); };
 #pragma omp parallel
   {
     static thread_local AlignedRoom<Word> packed_columns;
 #pragma omp for schedule(static)
-    for (int64_t i = 0; i < row_panels; ++i) {
-      pack_panel(rows, i * form.rows(), lines_of(i), k, lines_of(i), row_panel(i));
-      form.close(row_panel(i), words, lines_of(i));
+    for (int64_t i = 0; i < threads; ++i) {
+      const PanelRun run = part(i, threads, row_panels, form.rows(), m);
+      form.pack(rows, k, run, left + run.first * length);
     }
 #pragma omp for schedule(static)
     for (int64_t block = 0; block < blocks; ++block) {
-      const int64_t first = column_panels * block / blocks;
-      const int64_t last = column_panels * (block + 1) / blocks;
-      Word* right = packed_columns.of((last - first) * kPanelColumns * length);
-      const auto column_panel = [&](int64_t j) { return right + (j - first) * kPanelColumns * length; };
-      for (int64_t j = first; j < last; ++j) {
-        pack_panel(columns, j * kPanelColumns, std::min(kPanelColumns, n - j * kPanelColumns), k,
-                   kPanelColumns, column_panel(j));
-        form.close(column_panel(j), words, kPanelColumns);
-      }
-      for (int64_t i = 0; i < row_panels; ++i) {
-        const PanelKernel kernel = form.kernel(lines_of(i));
-        for (int64_t j = first; j < last; ++j)
-          result.tile(kernel, words, row_panel(i), column_panel(j), i * form.rows(), lines_of(i),
-                      j * kPanelColumns);
+      PanelRun run = part(block, blocks, column_panels, kPanelColumns, n);
+      run.filled = true;
+      Word* right = packed_columns.of(run.count() * kPanelColumns * length);
+      form.pack(columns, k, run, right);
+      for (int64_t row = 0; row < m; row += form.rows()) {
+        const int64_t lines = std::min(form.rows(), m - row);
+        const PanelKernel kernel = form.kernel(lines);
+        for (int64_t j = 0; j < run.count(); ++j)
+          result.tile(kernel, words, left + row * length, right + run.start_of(j), row, lines,
+                      run.first + j * kPanelColumns);
       }
     }
   }
@@ -113,7 +112,7 @@ void product(int64_t m, int64_t n, int64_t k, const WordSource& rows, const Word
 bool panel_gemm_applies(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, Dtype c_dtype, bool accumulate) {
   if (a.dtype != b.dtype || m < kLeastRows || n < 2 * kPanelColumns * omp_get_max_threads()) return false;
   if (a.dtype == Dtype::F32 && c_dtype == Dtype::F32 && paired_kernels_apply()) return true;
-  if (words_of(a.dtype, k) > kMostWords) return false;
+  if (words_of(a.dtype, k) > PanelForm::of(a.dtype).most_words()) return false;
   if (a.dtype == Dtype::F32) return b.transposed && c_dtype == Dtype::F32 && kVector == 16;
   if (a.dtype != Dtype::BF16 || !halves_apply() || !(a.transposed || b.transposed)) return false;
   return c_dtype == Dtype::F32 || (c_dtype == Dtype::BF16 && !accumulate);
@@ -124,18 +123,22 @@ void panel_gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c, Dt
   const int64_t words = words_of(a.dtype, k);
   const WordSource rows{a.data, a.dtype, a.transposed ? m : k, !a.transposed};
   const WordSource columns{b.data, b.dtype, b.transposed ? k : n, b.transposed};
-  if (words <= kMostWords) {
+  const PanelForm form = PanelForm::of(a.dtype);
+  if (words <= form.most_words()) {
     product(m, n, k, rows, columns, {c, c_dtype, n, accumulate, bias});
     return;
   }
-  // Only f32 has as many: parts of the summed axis, one after the other.
-  for (int64_t first = 0; first < k; first += kMostWords) {
+  // Only f32 has more: parts of the summed axis, one after the other.
+  const int64_t parts = panels_in(words, form.most_words());
+  constexpr int64_t kUnit = 8 * kCycle;  // whole cache lines
+  const int64_t part = panels_in(panels_in(k, parts), kUnit) * kUnit;
+  for (int64_t first = 0; first < k; first += part) {
     const auto from = [&](const WordSource& source) {
       const int64_t skipped = first * (source.lines_are_rows ? 1 : source.stride);
       return WordSource{static_cast<const float*>(source.data) + skipped, source.dtype, source.stride,
                         source.lines_are_rows};
     };
-    product(m, n, std::min(kMostWords, k - first), from(rows), from(columns),
+    product(m, n, std::min(part, k - first), from(rows), from(columns),
             {c, c_dtype, n, accumulate || first > 0, first > 0 ? nullptr : bias});
   }
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "cpu/gemm.h"
@@ -47,6 +48,22 @@ inline int64_t words_of(Dtype dtype, int64_t k) {
 // even where lines are rows of bf16.
 void pack_panel(const WordSource& source, int64_t first, int64_t lines, int64_t k, int64_t width,
                 Word* panel);
+
+// A run of panels, `length` words a line apart, the last one of the lines that are left.
+struct PanelRun {
+  int64_t first, lines;  // of the source
+  int64_t width;         // lines of a panel
+  bool filled;           // whether the last one is filled up with zeros to that width
+  int64_t length;
+  int64_t count() const { return panels_in(lines, width); }
+  int64_t lines_of(int64_t panel) const { return std::min(width, lines - panel * width); }
+  int64_t width_of(int64_t panel) const { return filled ? width : lines_of(panel); }
+  int64_t start_of(int64_t panel) const { return panel * width * length; }
+};
+
+// All of them; f32 lines multiplied by `scales`, one a line, where they are given.
+void pack_panels(const WordSource& source, int64_t k, const PanelRun& run, const float* scales,
+                 Word* panels);
 
 // The same of floats in memory: line i's word w is from[i·stride + w].
 void pack_rows(const float* from, int64_t stride, int64_t lines, int64_t words, int64_t width, float* panel);
