@@ -11,6 +11,8 @@
 
 #include "cpu/column_sum.h"
 #include "cpu/onednn.h"
+#include "cpu/paired_kernel.h"
+#include "cpu/panel_gemm.h"
 #include "cpu/winograd.h"
 
 namespace cae::cpu {
@@ -119,6 +121,13 @@ Plan& plan_for(Pass pass, const Geometry& g, Dtype dtype, Dtype weight_dtype, bo
   return plan;
 }
 
+// Whether it is a product of pixels and channels that paired kernels compute faster than oneDNN.
+bool is_product(const Geometry& g, Dtype dtype, bool relu) {
+  constexpr int64_t kLeastChannels = 128;  // as measured
+  return dtype == Dtype::F32 && paired_kernels_apply() && g.weight[2] == 1 && g.stride == 1 &&
+         g.padding == 0 && !relu && g.weight[0] >= kLeastChannels && g.weight[1] >= kLeastChannels;
+}
+
 // The taps of a convolution, for the plain loops in f64: body(x index, weight index, y index).
 template <typename Body>
 void for_taps(const Geometry& g, Body&& body) {
@@ -176,6 +185,12 @@ void conv2d_forward(const TensorView& x, const TensorView& weight, const TensorV
   }
   if (winograd_applies(x, weight, stride, padding)) {
     winograd_conv3x3(x, weight, bias, relu, y);
+    return;
+  }
+  if (is_product(g, x.dtype, relu)) {
+    panel_gemm(y.shape.rows(), y.shape[3], x.shape[3], {x.pointer, x.dtype},
+               {weight.pointer, weight.dtype, true}, y.pointer, y.dtype,
+               static_cast<const float*>(bias.pointer), false);
     return;
   }
   Plan& plan = plan_for(Pass::Forward, g, x.dtype, weight.dtype, static_cast<bool>(bias), relu);

@@ -13,6 +13,7 @@ namespace cae::cpu {
 namespace {
 
 constexpr int64_t kLeastRows = 64;        // fewer do not pay for packing b
+constexpr int64_t kMostRows = 4096;       // packed at a time
 constexpr int64_t kBlockBytes = 3 << 18;  // of packed b in a thread's second-level cache
 
 bool cpu_has_amx() {
@@ -120,26 +121,17 @@ bool panel_gemm_applies(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, Dty
 
 void panel_gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c, Dtype c_dtype,
                 const float* bias, bool accumulate) {
-  const int64_t words = words_of(a.dtype, k);
   const WordSource rows{a.data, a.dtype, a.transposed ? m : k, !a.transposed};
   const WordSource columns{b.data, b.dtype, b.transposed ? k : n, b.transposed};
-  const PanelForm form = PanelForm::of(a.dtype);
-  if (words <= form.most_words()) {
-    product(m, n, k, rows, columns, {c, c_dtype, n, accumulate, bias});
-    return;
-  }
-  // Only f32 has more: parts of the summed axis, one after the other.
-  const int64_t parts = panels_in(words, form.most_words());
+  const int64_t parts = panels_in(words_of(a.dtype, k), PanelForm::of(a.dtype).most_words());
   constexpr int64_t kUnit = 8 * kCycle;  // whole cache lines
-  const int64_t part = panels_in(panels_in(k, parts), kUnit) * kUnit;
-  for (int64_t first = 0; first < k; first += part) {
-    const auto from = [&](const WordSource& source) {
-      const int64_t skipped = first * (source.lines_are_rows ? 1 : source.stride);
-      return WordSource{static_cast<const float*>(source.data) + skipped, source.dtype, source.stride,
-                        source.lines_are_rows};
-    };
-    product(m, n, std::min(part, k - first), from(rows), from(columns),
-            {c, c_dtype, n, accumulate || first > 0, first > 0 ? nullptr : bias});
+  const int64_t part = parts == 1 ? k : panels_in(panels_in(k, parts), kUnit) * kUnit;
+  for (int64_t row = 0; row < m; row += kMostRows) {
+    void* to = static_cast<char*>(c) + static_cast<size_t>(row * n) * dtype_size(c_dtype);
+    for (int64_t first = 0; first < k; first += part)
+      product(std::min(kMostRows, m - row), n, std::min(part, k - first),
+              rows.from(row, first), columns.from(0, first),
+              {to, c_dtype, n, accumulate || first > 0, first > 0 ? nullptr : bias});
   }
 }
 

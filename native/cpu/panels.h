@@ -37,6 +37,13 @@ struct WordSource {
   Dtype dtype;
   int64_t stride;       // numbers from one row in memory to the next
   bool lines_are_rows;  // a line's numbers lie side by side in memory
+
+  // What is left from a line and a number of the summed axis on.
+  WordSource from(int64_t line, int64_t number) const {
+    const int64_t skipped = lines_are_rows ? line * stride + number : number * stride + line;
+    return {static_cast<const char*>(data) + static_cast<size_t>(skipped) * dtype_size(dtype), dtype, stride,
+            lines_are_rows};
+  }
 };
 
 // Words of k numbers: half as many for bf16, the last one with a zero where k is odd.
