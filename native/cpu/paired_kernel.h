@@ -26,4 +26,8 @@ bool paired_kernels_apply();
 // The kernel for panels of so many rows, up to kPairedRows, that pack_paired_panels packed.
 PanelKernel paired_kernel(int64_t rows);
 
+// The same of rows in blocks (panel_block_kernel), whose words are paired as paired_word says: an even number
+// of blocks.
+PanelKernel paired_block_kernel(int64_t rows);
+
 }  // namespace cae::cpu

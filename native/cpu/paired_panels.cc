@@ -89,4 +89,21 @@ void pack_paired_panels(const WordSource& source, int64_t k, const PanelRun& run
   }
 }
 
+void close_paired_blocks(float* panel, int64_t words, int64_t rows) {
+  float* terms = panel + words * rows;
+  for (int64_t r = 0; r < rows; ++r) {
+    float sums[kBlockWords] = {};
+    for (int64_t w = 0; w < words; w += 2 * kBlockWords) {
+      const float* first = panel + w * rows + r * kBlockWords;
+      const float* second = first + kBlockWords * rows;
+#pragma omp simd
+      for (int64_t i = 1; i < kBlockWords; ++i) sums[i] += first[i - 1] * first[i] - second[i - 1] * second[i];
+    }
+    terms[r] = 0;
+    for (int64_t i = 1; i < kBlockWords; ++i)
+      if (block_pair_sign(i) != 0) terms[r] += static_cast<float>(block_pair_sign(i)) * sums[i];
+    terms[rows + r] = 1;
+  }
+}
+
 }  // namespace cae::cpu

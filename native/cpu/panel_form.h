@@ -30,6 +30,10 @@ struct PanelForm {
   PanelKernel kernel(int64_t lines) const {
     return paired ? paired_kernel(lines) : panel_kernel(dtype, lines);
   }
+  // Of f32 rows in blocks.
+  PanelKernel block_kernel(int64_t lines) const {
+    return paired ? paired_block_kernel(lines) : panel_block_kernel(lines);
+  }
 };
 
 }  // namespace cae::cpu

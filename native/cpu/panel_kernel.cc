@@ -23,7 +23,7 @@ inline void store(Floats sums, float* to) {
 // The two kernels differ in how a word is repeated and multiplied; a macro, since a function cannot be
 // inlined into one that is compiled for more instructions.
 #define CAE_PANEL_KERNEL(name, repeat, add_product)                                                          \
-  template <int R>                                                                                           \
+  template <int R, bool Blocks>                                                                              \
   void name(int64_t words, const Word* a, const Word* b, const float* start, int64_t start_stride, float* c, \
             int64_t c_stride) {                                                                              \
     Floats sums[R][2];                                                                                       \
@@ -35,11 +35,14 @@ inline void store(Floats sums, float* to) {
       const Floats left = *reinterpret_cast<const Floats*>(b);                                               \
       const Floats right = *reinterpret_cast<const Floats*>(b + kVector);                                    \
       _Pragma("GCC unroll 16") for (int r = 0; r < R; ++r) {                                                 \
-        const Floats word = repeat(a[r]);                                                                    \
+        const Floats word = repeat(a[r * (Blocks ? kBlockWords : 1)]);                                       \
         sums[r][0] = add_product(sums[r][0], word, left);                                                    \
         sums[r][1] = add_product(sums[r][1], word, right);                                                   \
       }                                                                                                      \
-      a += R;                                                                                                \
+      if (Blocks)                                                                                            \
+        a += w % kBlockWords == kBlockWords - 1 ? (R - 1) * kBlockWords + 1 : 1;                             \
+      else                                                                                                   \
+        a += R;                                                                                              \
       b += kPanelColumns;                                                                                    \
     }                                                                                                        \
     _Pragma("GCC unroll 16") for (int r = 0; r < R; ++r) {                                                   \
@@ -55,9 +58,9 @@ CAE_PANEL_KERNEL(float_kernel, CAE_REPEAT_FLOAT, CAE_ADD_FLOATS)
 struct Kernels {
   PanelKernel of_rows[kPanelRows];
 };
-template <size_t... R>
+template <bool Blocks, size_t... R>
 Kernels float_kernels(std::index_sequence<R...>) {
-  return {float_kernel<static_cast<int>(R) + 1>...};
+  return {float_kernel<static_cast<int>(R) + 1, Blocks>...};
 }
 
 #ifdef __AVX512F__
@@ -71,7 +74,7 @@ CAE_PANEL_KERNEL(pair_kernel, CAE_REPEAT_PAIR, CAE_ADD_PAIRS)
 
 template <size_t... R>
 Kernels pair_kernels(std::index_sequence<R...>) {
-  return {pair_kernel<static_cast<int>(R) + 1>...};
+  return {pair_kernel<static_cast<int>(R) + 1, false>...};
 }
 #endif
 
@@ -85,8 +88,13 @@ PanelKernel panel_kernel(Dtype dtype, int64_t rows) {
   if (dtype == Dtype::BF16) return pairs.of_rows[index];
 #endif
   check(dtype == Dtype::F32, "gemm", "no panel kernel for ", dtype_name(dtype));
-  static const Kernels floats = float_kernels(kAll);
+  static const Kernels floats = float_kernels<false>(kAll);
   return floats.of_rows[index];
+}
+
+PanelKernel panel_block_kernel(int64_t rows) {
+  static const Kernels floats = float_kernels<true>(std::make_index_sequence<kPanelRows>{});
+  return floats.of_rows[static_cast<size_t>(rows - 1)];
 }
 
 bool halves_have_kernels() {

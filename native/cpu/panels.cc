@@ -68,18 +68,14 @@ inline Words scaled(Words floats, Floats by) {
 
 void pack_lines(const AnyWord* from, int64_t stride, int64_t lines, int64_t words, int64_t width,
                 const float* scales, AnyWord* panel) {
-  constexpr int64_t kAhead = 4 * kVector;  // more lines than the processor foresees
   for (int64_t i = 0; i < width; i += kVector) {
     const int64_t here = std::clamp<int64_t>(lines - i, 0, kVector);
     const __mmask16 stored = first_words(width - i);
     for (int64_t w = 0; w < words; w += kVector) {
       const __mmask16 loaded = first_words(words - w);
       Words v[kVector];
-      for (int64_t r = 0; r < kVector; ++r) {
-        const AnyWord* at = from + (i + r) * stride + w;
-        if (r < here) __builtin_prefetch(at + kAhead);
-        v[r] = r < here ? load_words(at, loaded) : Words{};
-      }
+      for (int64_t r = 0; r < kVector; ++r)
+        v[r] = r < here ? load_words(from + (i + r) * stride + w, loaded) : Words{};
       if (scales != nullptr)
         for (int64_t r = 0; r < here; ++r) v[r] = scaled(v[r], scales[i + r] - Floats{});
       exchange<kVector / 2>(v);

@@ -22,6 +22,7 @@ constexpr int64_t kVector = 8;
 constexpr int64_t kPanelRows = 6;
 #endif
 constexpr int64_t kPanelColumns = 2 * kVector;
+constexpr int64_t kBlockWords = 16;  // of a row side by side, where a row panel is of blocks
 
 inline const Word* as_words(const float* numbers) {
   return reinterpret_cast<const Word*>(numbers);
