@@ -31,12 +31,17 @@ inline void add_product(__m512& sum, __m512 y, const float* x) {
   asm("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(y), "m"(*x));
 }
 
-// Where a row's numbers lie in a panel of R rows: side by side with the other rows' at each word, or in blocks
-// of its own.
+// Where a row's numbers lie in a panel of R rows: side by side with the other rows' at each word, or in
+// blocks of its own.
 template <int R, bool Blocks>
 struct Steps {
-  static constexpr int64_t kRow = Blocks ? kBlockWords : 1;
-  static constexpr int64_t kWord = Blocks ? 1 : R;
+  static constexpr int64_t kRow = 1;
+  static constexpr int64_t kWord = R;
+};
+template <int R>
+struct Steps<R, true> {
+  static constexpr int64_t kRow = kBlockWords;
+  static constexpr int64_t kWord = 1;
 };
 
 inline __m512 column(const float* b, int64_t word, int64_t half) {

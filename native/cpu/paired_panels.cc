@@ -40,7 +40,9 @@ Balance balance_of(float mean) {
   if (mean == 0.F) return {1.F, 0.F};
   const int exponent = static_cast<int>(std::bit_cast<uint32_t>(mean) >> kMantissa) - kBias;
   const int power = std::clamp(exponent, -kMost, kMost);
-  const auto two_to = [](int e) { return std::bit_cast<float>(static_cast<uint32_t>(e + kBias) << kMantissa); };
+  const auto two_to = [](int e) {
+    return std::bit_cast<float>(static_cast<uint32_t>(e + kBias) << kMantissa);
+  };
   return {two_to(-power), two_to(power)};
 }
 
@@ -51,8 +53,7 @@ void close(float* panel, int64_t words, int64_t width, const float* back) {
     const float* plus = panel + w * width;
     const float* minus = plus + kTurn * width;
 #pragma omp simd
-    for (int64_t i = 0; i < width; ++i)
-      terms[i] += plus[i] * plus[width + i] - minus[i] * minus[width + i];
+    for (int64_t i = 0; i < width; ++i) terms[i] += plus[i] * plus[width + i] - minus[i] * minus[width + i];
   }
   std::copy_n(terms, width, panel + words * width);
   std::copy_n(back, width, panel + (words + 1) * width);
@@ -72,8 +73,7 @@ void pack_balanced(const WordSource& source, int64_t k, const PanelRun& run, Wor
   }
   pack_panels(source, k, run, to, panels);
   for (int64_t i = 0; i < run.count(); ++i)
-    close(reinterpret_cast<float*>(panels) + run.start_of(i), k, run.width_of(i),
-                       back + i * run.width);
+    close(reinterpret_cast<float*>(panels) + run.start_of(i), k, run.width_of(i), back + i * run.width);
 }
 
 }  // namespace
@@ -97,7 +97,8 @@ void close_paired_blocks(float* panel, int64_t words, int64_t rows) {
       const float* first = panel + w * rows + r * kBlockWords;
       const float* second = first + kBlockWords * rows;
 #pragma omp simd
-      for (int64_t i = 1; i < kBlockWords; ++i) sums[i] += first[i - 1] * first[i] - second[i - 1] * second[i];
+      for (int64_t i = 1; i < kBlockWords; ++i)
+        sums[i] += first[i - 1] * first[i] - second[i - 1] * second[i];
     }
     terms[r] = 0;
     for (int64_t i = 1; i < kBlockWords; ++i)

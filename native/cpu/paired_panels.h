@@ -12,8 +12,8 @@ constexpr int64_t kTurn = 3;
 constexpr int64_t kCycle = 2 * kTurn;
 
 // In rows of blocks a cycle is two blocks: each has five turns, the first one's with a plus and the second
-// one's with a minus to begin with, and one word more. What word w of the summed axis is there: 0 unless it is
-// the second of a pair, else that pair's sign.
+// one's with a minus to begin with, and one word more. What word w of the summed axis is there: 0 unless it
+// is the second of a pair, else that pair's sign.
 constexpr int block_pair_sign(int64_t w) {
   const int64_t in_block = w % kBlockWords;
   if (in_block % kTurn != 1) return 0;

@@ -129,9 +129,8 @@ void panel_gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c, Dt
   for (int64_t row = 0; row < m; row += kMostRows) {
     void* to = static_cast<char*>(c) + static_cast<size_t>(row * n) * dtype_size(c_dtype);
     for (int64_t first = 0; first < k; first += part)
-      product(std::min(kMostRows, m - row), n, std::min(part, k - first),
-              rows.from(row, first), columns.from(0, first),
-              {to, c_dtype, n, accumulate || first > 0, first > 0 ? nullptr : bias});
+      product(std::min(kMostRows, m - row), n, std::min(part, k - first), rows.from(row, first),
+              columns.from(0, first), {to, c_dtype, n, accumulate || first > 0, first > 0 ? nullptr : bias});
   }
 }
 

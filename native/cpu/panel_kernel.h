@@ -15,8 +15,8 @@ using PanelKernel = void (*)(int64_t words, const Word* a, const Word* b, const 
 // The kernel for panels of so many rows: of f32, or of bf16, which takes halves_have_kernels().
 PanelKernel panel_kernel(Dtype dtype, int64_t rows);
 
-// The kernel for f32 row panels in blocks: a row's first kBlockWords words, then the next row's, and so on, and
-// then the following blocks.
+// The kernel for f32 row panels in blocks: a row's first kBlockWords words, then the next row's, and so on,
+// and then the following blocks.
 PanelKernel panel_block_kernel(int64_t rows);
 
 // Whether this build and this CPU have AVX512-BF16.

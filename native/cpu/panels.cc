@@ -91,8 +91,8 @@ void pack_columns(const float* from, int64_t stride, int64_t lines, int64_t k, i
   for (int64_t i = 0; i < width; i += kVector) {
     const __mmask16 loaded = first_words(lines - i);
     const __mmask16 stored = first_words(width - i);
-    const auto by = scales == nullptr ? 1.F - Floats{}
-                                      : reinterpret_cast<Floats>(load_words(scales + i, loaded));
+    const auto by =
+        scales == nullptr ? 1.F - Floats{} : reinterpret_cast<Floats>(load_words(scales + i, loaded));
     for (int64_t p = 0; p < k; ++p)
       store_run(panel + i, width, p, k - 1, stored, scaled(load_words(from + p * stride + i, loaded), by));
   }

@@ -95,8 +95,8 @@ void convolve(const TensorView& x, const TensorView& weight, const TensorView& b
   const int64_t length = form.length(in);
   const Tiles tiles = tiles_of(y);
   const int64_t channels = part_of(out, kPanelColumns, kWeightNumbers / (kPoints * in));
-  const int64_t chunk = part_of(tiles.count(), form.rows(),
-                                std::max(kLeastTiles, kTileNumbers / (kPoints * (in + channels))));
+  const int64_t chunk =
+      part_of(tiles.count(), form.rows(), std::max(kLeastTiles, kTileNumbers / (kPoints * (in + channels))));
   const bool whole = chunk >= tiles.count();
   static thread_local AlignedRoom<float> weight_room, input_room, sum_room;
   const WeightPanels weights{weight_room.of(kPoints * channels * length), in, channels, length, form.paired};

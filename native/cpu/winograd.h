@@ -4,8 +4,8 @@
 
 namespace cae::cpu {
 
-// Whether winograd_conv3x3 computes this convolution: 3x3, stride 1, padding 1, wide and large enough to gain;
-// f32, or bf16 on a CPU that gains by paired products (elsewhere its direct sum is faster).
+// Whether winograd_conv3x3 computes this convolution: 3x3, stride 1, padding 1, wide and large enough to
+// gain; f32, or bf16 on a CPU that gains by paired products (elsewhere its direct sum is faster).
 bool winograd_applies(const TensorView& x, const TensorView& weight, int64_t stride, int64_t padding);
 
 // y = x * weight + bias, then a relu if asked for, over NHWC pictures, by Winograd's F(4x4, 3x3) (Lavin &

@@ -6,9 +6,9 @@
 
 #include "core/tensor.h"
 
-// The transforms of Winograd's F(4x4, 3x3) (Lavin & Gray, "Fast algorithms for convolutional neural networks",
-// 2016), of sixteen channels at once: of a tile's window to 36 points, of a weight's taps to the same, and of
-// the points' products back to 4x4 results.
+// The transforms of Winograd's F(4x4, 3x3) (Lavin & Gray, "Fast algorithms for convolutional neural
+// networks", 2016), of sixteen channels at once: of a tile's window to 36 points, of a weight's taps to the
+// same, and of the points' products back to 4x4 results.
 namespace cae::cpu {
 
 constexpr int64_t kTile = 4;     // results along a tile's side
