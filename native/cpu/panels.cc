@@ -199,9 +199,4 @@ void pack_panel(const WordSource& source, int64_t first, int64_t lines, int64_t 
   pack_panels(source, k, {first, lines, width, true, words_of(source.dtype, k)}, nullptr, panel);
 }
 
-void pack_rows(const float* from, int64_t stride, int64_t lines, int64_t words, int64_t width, float* panel) {
-  pack_lines(reinterpret_cast<const AnyWord*>(from), stride, lines, words, width, nullptr,
-             reinterpret_cast<AnyWord*>(panel));
-}
-
 }  // namespace cae::cpu

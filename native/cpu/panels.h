@@ -72,7 +72,4 @@ struct PanelRun {
 // All of them; f32 lines multiplied by `scales`, one a line, where they are given.
 void pack_panels(const WordSource& source, int64_t k, const PanelRun& run, const float* scales, Word* panels);
 
-// The same of floats in memory: line i's word w is from[i·stride + w].
-void pack_rows(const float* from, int64_t stride, int64_t lines, int64_t words, int64_t width, float* panel);
-
 }  // namespace cae::cpu
