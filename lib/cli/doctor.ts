@@ -23,9 +23,10 @@ function doctor(): void {
   for (const attempt of attempts) line('addon', outcome(attempt));
   const addon = attempts.find((attempt) => attempt.addon !== undefined)?.addon;
   if (addon === undefined) throw new UserError(`the native addon ${nothingLoads(attempts)}`);
-  const { oneDnn, cpuArch, cuda, avx2, avx512, avx512Bf16, threads } = addon.buildInfo();
+  const { oneDnn, cpuArch, cuda, avx2, avx512, avx512Bf16, pairedProducts, threads } = addon.buildInfo();
   line('oneDNN', oneDnn);
   line('cpu', `${cpuArch}; avx2 ${yes(avx2)}, avx512 ${yes(avx512)}, avx512_bf16 ${yes(avx512Bf16)}`);
+  line('fp32', pairedProducts ? 'products in pairs of sums' : 'plain products');
   line('threads', `${threads} (--threads changes it)`);
   line('cuda', cuda ?? 'not in this build');
   if (cuda !== null) cudaDevices(addon);

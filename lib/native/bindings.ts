@@ -52,6 +52,8 @@ export interface BuildInfo {
   avx2: boolean;
   avx512: boolean;
   avx512Bf16: boolean;
+  /** Whether f32 products take a third fewer multiplications (native/cpu/paired_kernel.h). */
+  pairedProducts: boolean;
   threads: number;
 }
 

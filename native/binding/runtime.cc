@@ -5,6 +5,7 @@
 #include "binding/register.h"
 #include "core/cuda_device.h"
 #include "cpu/onednn.h"
+#include "cpu/paired_kernel.h"
 
 namespace cae::binding {
 namespace {
@@ -66,6 +67,7 @@ Napi::Value build_info(const Napi::CallbackInfo& info) {
   object.Set("avx2", static_cast<bool>(__builtin_cpu_supports("avx2")));
   object.Set("avx512", static_cast<bool>(__builtin_cpu_supports("avx512bw")));
   object.Set("avx512Bf16", static_cast<bool>(__builtin_cpu_supports("avx512bf16")));
+  object.Set("pairedProducts", cpu::paired_kernels_apply());
   object.Set("threads", omp_get_max_threads());
   return object;
 }

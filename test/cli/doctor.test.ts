@@ -13,6 +13,7 @@ describe('cae-native doctor', () => {
     expect(stdout).toMatch(/^addon {7}build\/Release\/cae_native\.node is used$/m);
     expect(stdout).toMatch(/^addon {7}@cae-native\/linux-x64-cpu was not tried: an earlier one loads$/m);
     expect(stdout).toMatch(/^driver {6}\S/m);
+    expect(stdout).toMatch(/^fp32 {8}(products in pairs of sums|plain products)$/m);
     expect(stdout).toMatch(/^result {6}ready$/m);
   });
 });
