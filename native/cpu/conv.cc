@@ -1,6 +1,6 @@
-// Convolutions over NHWC activations: wide 3x3 ones forward in f32 by Winograd's algorithm, all others
-// through oneDNN; weights are brought into the layout it likes best at each call, which costs one pass over
-// them.
+// Convolutions over NHWC activations: wide 3x3 ones forward by Winograd's algorithm (cpu/winograd.h), wide
+// 1x1 ones in f32 as paired products, all others through oneDNN; weights are brought into the layout it likes
+// best at each call, which costs one pass over them.
 #include "ops/conv.h"
 
 #include <cstring>
@@ -122,10 +122,11 @@ Plan& plan_for(Pass pass, const Geometry& g, Dtype dtype, Dtype weight_dtype, bo
 }
 
 // Whether it is a product of pixels and channels that paired kernels compute faster than oneDNN.
-bool is_product(const Geometry& g, Dtype dtype, bool relu) {
+bool is_product(const Geometry& g, Dtype dtype, Dtype weight_dtype, bool relu) {
   constexpr int64_t kLeastChannels = 128;  // as measured
-  return dtype == Dtype::F32 && paired_kernels_apply() && g.weight[2] == 1 && g.stride == 1 &&
-         g.padding == 0 && !relu && g.weight[0] >= kLeastChannels && g.weight[1] >= kLeastChannels;
+  return dtype == Dtype::F32 && weight_dtype == Dtype::F32 && paired_kernels_apply() && g.weight[2] == 1 &&
+         g.stride == 1 && g.padding == 0 && !relu && g.weight[0] >= kLeastChannels &&
+         g.weight[1] >= kLeastChannels;
 }
 
 // The taps of a convolution, for the plain loops in f64: body(x index, weight index, y index).
@@ -187,7 +188,7 @@ void conv2d_forward(const TensorView& x, const TensorView& weight, const TensorV
     winograd_conv3x3(x, weight, bias, relu, y);
     return;
   }
-  if (is_product(g, x.dtype, relu)) {
+  if (is_product(g, x.dtype, weight.dtype, relu)) {
     panel_gemm(y.shape.rows(), y.shape[3], x.shape[3], {x.pointer, x.dtype},
                {weight.pointer, weight.dtype, true}, y.pointer, y.dtype,
                static_cast<const float*>(bias.pointer), false);

@@ -111,7 +111,8 @@ void product(int64_t m, int64_t n, int64_t k, const WordSource& rows, const Word
 }  // namespace
 
 bool panel_gemm_applies(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, Dtype c_dtype, bool accumulate) {
-  if (a.dtype != b.dtype || m < kLeastRows || n < 2 * kPanelColumns * omp_get_max_threads()) return false;
+  if (a.dtype != b.dtype || k == 0 || m < kLeastRows || n < 2 * kPanelColumns * omp_get_max_threads())
+    return false;
   if (a.dtype == Dtype::F32 && c_dtype == Dtype::F32 && paired_kernels_apply()) return true;
   if (words_of(a.dtype, k) > PanelForm::of(a.dtype).most_words()) return false;
   if (a.dtype == Dtype::F32) return b.transposed && c_dtype == Dtype::F32 && kVector == 16;

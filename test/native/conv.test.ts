@@ -260,6 +260,29 @@ describe('convolutions', () => {
     expect(native.memoryStatistics().liveTensors).toBe(before);
   });
 
+  // So many weights and tiles that they go in parts; each output channel by itself needs one part of the weights.
+  it.each([3, 8])('a wide convolution of %i pictures is its output channels side by side', (batch) => {
+    const [side, width, part] = [20, 512, 128];
+    const weights = Float32Array.from(randomNumbers(width * width * 9, 1));
+    scope(() => {
+      const x = Tensor.empty([batch, side, side, width]);
+      native.uniform(x.handle, -1, 1, 7, 1);
+      const compute = (first: number, outs: number): ArrayLike<number> => {
+        const some = weights.subarray(first * width * 9, (first + outs) * width * 9);
+        const w = tensorOf(some, [outs, width, 3, 3]);
+        return numbersOf(new Tensor(native.conv2d(x.handle, w.handle, null, 1, 1, true)));
+      };
+      const whole = compute(0, width);
+      for (let first = 0; first < width; first += part) {
+        const channels = Float32Array.from(
+          { length: batch * side * side * part },
+          (_, i) => whole[Math.floor(i / part) * width + first + (i % part)]!,
+        );
+        expect(relativeError(channels, compute(first, part)), `channels from ${first}`).toBeLessThan(1e-5);
+      }
+    });
+  });
+
   it('refuses what does not fit, naming the shapes', () => {
     const picture = Tensor.zeros([1, 4, 4, 3]);
     const kernel = Tensor.zeros([2, 5, 3, 3]);

@@ -80,7 +80,7 @@ describe.each([61, 768, 1300])('wide f32 products over %i numbers', (ins) => {
 
   it('backward to the weight, added to what is there', () => {
     scope(() => {
-      const dweight = tensorOf(new Float32Array(rows * outs).fill(0), [rows, outs]);
+      const dweight = Tensor.zeros([rows, outs]);
       const dbias = Tensor.zeros([rows]);
       const dy = tensorOf(transposed(x, rows, ins), [ins, rows]);
       const input = tensorOf(transposed(w, outs, ins), [ins, outs]);
