@@ -6,6 +6,7 @@
 
 #include "cpu/onednn.h"
 #include "cpu/panel_gemm.h"
+#include "cpu/widened.h"
 
 namespace cae::cpu {
 namespace {
@@ -71,6 +72,26 @@ void double_gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, double* c,
             bias != nullptr || accumulate ? 1.0 : 0.0, c, n);
 }
 
+// By way of f32, where oneDNN has no bf16.
+void wide_gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c, Dtype c_dtype, const void* bias,
+               bool accumulate) {
+  static thread_local AlignedRoom<float> a_room, b_room, c_room;
+  const auto wide = [](Matrix from, int64_t numbers, AlignedRoom<float>& room) -> Matrix {
+    if (from.dtype == Dtype::F32) return from;
+    return {widened(static_cast<const BF16*>(from.data), numbers, room), Dtype::F32, from.transposed};
+  };
+  const Matrix wide_a = wide(a, m * k, a_room);
+  const Matrix wide_b = wide(b, k * n, b_room);
+  if (c_dtype == Dtype::F32) {
+    gemm(m, n, k, wide_a, wide_b, c, c_dtype, bias, accumulate);
+    return;
+  }
+  check(!accumulate, "gemm", "sums are added in f32 alone");
+  float* sums = c_room.of(m * n);
+  gemm(m, n, k, wide_a, wide_b, sums, Dtype::F32, bias, false);
+  round_into(sums, m * n, static_cast<BF16*>(c));
+}
+
 }  // namespace
 
 void gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c, Dtype c_dtype, const void* bias,
@@ -86,6 +107,8 @@ void gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c, Dtype c_
     blas_gemm(a.transposed, b.transposed, m, n, k, 1.f, static_cast<const float*>(a.data),
               a.transposed ? m : k, static_cast<const float*>(b.data), b.transposed ? k : n,
               accumulate ? 1.f : 0.f, static_cast<float*>(c), n);
+  else if ((a.dtype == Dtype::BF16 || b.dtype == Dtype::BF16) && !onednn_has_halves())
+    wide_gemm(m, n, k, a, b, c, c_dtype, bias, accumulate);
   else
     onednn_gemm(m, n, k, a, b, c, c_dtype, bias, accumulate);
 }
