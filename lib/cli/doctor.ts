@@ -30,8 +30,7 @@ function doctor(): void {
   line('threads', `${threads} (--threads changes it)`);
   line('cuda', cuda ?? 'not in this build');
   if (cuda !== null) cudaDevices(addon);
-  if (!avx512Bf16)
-    line('bf16', 'this CPU has no AVX512-BF16: --precision bf16 works and is slower than fp32');
+  if (!avx512Bf16) line('bf16', 'this CPU has no AVX512-BF16: --precision bf16 saves memory there, not time');
   if (!avx2) throw new UserError('this CPU has no AVX2, which the native core needs; use another machine');
   line('result', 'ready');
 }

@@ -71,7 +71,7 @@ export function usePrecision({
     throw usageError('--precision fp16 is for --device cuda; on the cpu give bf16 or fp32');
   }
   if (precision === 'bf16' && !native.buildInfo().avx512Bf16) {
-    process.stderr.write('this CPU has no AVX512-BF16: --precision bf16 is slower than fp32 here\n');
+    process.stderr.write('this CPU has no AVX512-BF16: --precision bf16 saves memory here, not time\n');
   }
 }
 

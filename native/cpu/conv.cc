@@ -13,7 +13,7 @@
 #include "cpu/onednn.h"
 #include "cpu/paired_kernel.h"
 #include "cpu/panel_gemm.h"
-#include "cpu/widened.h"
+#include "cpu/wide_conv.h"
 #include "cpu/winograd.h"
 
 namespace cae::cpu {
@@ -130,12 +130,6 @@ bool is_product(const Geometry& g, Dtype dtype, Dtype weight_dtype, bool relu) {
          g.weight[1] >= kLeastChannels;
 }
 
-// Whether oneDNN has no convolution of these numbers, so that they go through it as f32.
-bool goes_wide(Dtype dtype) {
-  return dtype == Dtype::BF16 && !onednn_has_halves();
-}
-thread_local AlignedRoom<float> wide_x, wide_y, wide_weight;
-
 // The taps of a convolution, for the plain loops in f64: body(x index, weight index, y index).
 template <typename Body>
 void for_taps(const Geometry& g, Body&& body) {
@@ -201,10 +195,8 @@ void conv2d_forward(const TensorView& x, const TensorView& weight, const TensorV
                static_cast<const float*>(bias.pointer), false);
     return;
   }
-  if (goes_wide(x.dtype)) {
-    const TensorView wide = wide_room(y, wide_y);
-    conv2d_forward(widened(x, wide_x), widened(weight, wide_weight), bias, stride, padding, relu, wide);
-    round_into(wide.data<float>(), y.numel(), y.data<BF16>());
+  if (conv_goes_wide(x.dtype)) {
+    wide_conv_forward(x, weight, bias, stride, padding, relu, y);
     return;
   }
   Plan& plan = plan_for(Pass::Forward, g, x.dtype, weight.dtype, static_cast<bool>(bias), relu);
@@ -243,10 +235,8 @@ void conv2d_backward_input(const TensorView& dy, const TensorView& weight, const
     });
     return;
   }
-  if (goes_wide(dy.dtype)) {
-    const TensorView wide = wide_room(dx, wide_x);
-    conv2d_backward_input(widened(dy, wide_y), widened(weight, wide_weight), bias, stride, padding, wide);
-    round_into(wide.data<float>(), dx.numel(), dx.data<BF16>());
+  if (conv_goes_wide(dy.dtype)) {
+    wide_conv_backward_input(dy, weight, bias, stride, padding, dx);
     return;
   }
   Plan& plan = plan_for(Pass::Input, g, dy.dtype, weight.dtype, false, false);
@@ -269,8 +259,8 @@ void conv2d_backward_weight(const TensorView& dy, const TensorView& x, int64_t s
     for_taps(g, [&](int64_t xi, int64_t wi, int64_t yi) {
       dweight.data<double>()[wi] += dy.data<double>()[yi] * x.data<double>()[xi];
     });
-  } else if (goes_wide(x.dtype)) {
-    conv2d_backward_weight(widened(dy, wide_y), widened(x, wide_x), stride, padding, dweight, dbias, accumulate);
+  } else if (conv_goes_wide(x.dtype)) {
+    wide_conv_backward_weight(dy, x, stride, padding, dweight, dbias, accumulate);
     return;
   } else {
     Plan& plan = plan_for(Pass::Weight, g, x.dtype, Dtype::F32, false, false);

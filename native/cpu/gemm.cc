@@ -1,5 +1,6 @@
 #include "cpu/gemm.h"
 
+#include <algorithm>
 #include <map>
 #include <tuple>
 #include <vector>
@@ -72,24 +73,45 @@ void double_gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, double* c,
             bias != nullptr || accumulate ? 1.0 : 0.0, c, n);
 }
 
-// By way of f32, where oneDNN has no bf16.
-void wide_gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c, Dtype c_dtype, const void* bias,
-               bool accumulate) {
-  static thread_local AlignedRoom<float> a_room, b_room, c_room;
-  const auto wide = [](Matrix from, int64_t numbers, AlignedRoom<float>& room) -> Matrix {
-    if (from.dtype == Dtype::F32) return from;
-    return {widened(static_cast<const BF16*>(from.data), numbers, room), Dtype::F32, from.transposed};
-  };
-  const Matrix wide_a = wide(a, m * k, a_room);
-  const Matrix wide_b = wide(b, k * n, b_room);
-  if (c_dtype == Dtype::F32) {
-    gemm(m, n, k, wide_a, wide_b, c, c_dtype, bias, accumulate);
-    return;
+// Through oneDNN's sgemm. Its matmul copies b in strides, which thrashes the cache where a row of b is a
+// multiple of 4 KiB (792x768x3072: 148 GFLOP/s against sgemm's 347); sgemm, with the bias in place before it,
+// is never slower.
+void float_gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c, const float* bias,
+                bool accumulate) {
+  if (bias != nullptr) {
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < m; ++i) {
+      float* row = c + i * n;
+#pragma omp simd
+      for (int64_t j = 0; j < n; ++j) row[j] = bias[j] + (accumulate ? row[j] : 0);
+    }
   }
-  check(!accumulate, "gemm", "sums are added in f32 alone");
-  float* sums = c_room.of(m * n);
-  gemm(m, n, k, wide_a, wide_b, sums, Dtype::F32, bias, false);
-  round_into(sums, m * n, static_cast<BF16*>(c));
+  blas_gemm(a.transposed, b.transposed, m, n, k, 1.f, static_cast<const float*>(a.data), a.transposed ? m : k,
+            static_cast<const float*>(b.data), b.transposed ? k : n,
+            bias != nullptr || accumulate ? 1.f : 0.f, c, n);
+}
+
+// By way of f32, where oneDNN has no bf16; a few rows at a time where they lie one after the other.
+void wide_gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c, Dtype c_dtype, const float* bias,
+               bool accumulate) {
+  constexpr int64_t kRows = 512;
+  static thread_local AlignedRoom<float> a_room, b_room, c_room;
+  check(c_dtype == Dtype::F32 || !accumulate, "gemm", "sums are added in f32 alone");
+  const auto wide = [](const void* numbers, int64_t count, Dtype dtype, AlignedRoom<float>& room) {
+    return dtype == Dtype::F32 ? static_cast<const float*>(numbers)
+                               : widened(static_cast<const BF16*>(numbers), count, room);
+  };
+  const Matrix right{wide(b.data, k * n, b.dtype, b_room), Dtype::F32, b.transposed};
+  const int64_t at_once = a.transposed ? m : std::min(m, kRows);
+  for (int64_t row = 0; row < m; row += at_once) {
+    const int64_t rows = std::min(at_once, m - row);
+    const auto* from = static_cast<const char*>(a.data) + static_cast<size_t>(row * k) * dtype_size(a.dtype);
+    const Matrix left{wide(from, rows * k, a.dtype, a_room), Dtype::F32, a.transposed};
+    const bool rounds = c_dtype == Dtype::BF16;
+    float* sums = rounds ? c_room.of(rows * n) : static_cast<float*>(c) + row * n;
+    float_gemm(rows, n, k, left, right, sums, bias, accumulate);
+    if (rounds) round_into(sums, rows * n, static_cast<BF16*>(c) + row * n);
+  }
 }
 
 }  // namespace
@@ -101,14 +123,10 @@ void gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c, Dtype c_
     panel_gemm(m, n, k, a, b, c, c_dtype, static_cast<const float*>(bias), accumulate);
   else if (a.dtype == Dtype::F64)
     double_gemm(m, n, k, a, b, static_cast<double*>(c), static_cast<const double*>(bias), accumulate);
-  else if (a.dtype == Dtype::F32 && c_dtype == Dtype::F32 && bias == nullptr)
-    // oneDNN 2.6 copies b in strides for its matmul, which thrashes the cache where a row of b is a multiple
-    // of 4 KiB (792x768x3072: 148 GFLOP/s against sgemm's 347); without a bias to add, sgemm is never slower.
-    blas_gemm(a.transposed, b.transposed, m, n, k, 1.f, static_cast<const float*>(a.data),
-              a.transposed ? m : k, static_cast<const float*>(b.data), b.transposed ? k : n,
-              accumulate ? 1.f : 0.f, static_cast<float*>(c), n);
+  else if (a.dtype == Dtype::F32 && c_dtype == Dtype::F32)
+    float_gemm(m, n, k, a, b, static_cast<float*>(c), static_cast<const float*>(bias), accumulate);
   else if ((a.dtype == Dtype::BF16 || b.dtype == Dtype::BF16) && !onednn_has_halves())
-    wide_gemm(m, n, k, a, b, c, c_dtype, bias, accumulate);
+    wide_gemm(m, n, k, a, b, c, c_dtype, static_cast<const float*>(bias), accumulate);
   else
     onednn_gemm(m, n, k, a, b, c, c_dtype, bias, accumulate);
 }

@@ -28,4 +28,10 @@ dnnl::memory::data_type onednn_type(Dtype dtype) {
   }
 }
 
+bool onednn_has_halves() {
+  constexpr int kNeeded = dnnl_cpu_isa_avx512_core;  // instruction sets are bits that contain one another's
+  static const bool has = (dnnl_get_effective_cpu_isa() & kNeeded) == kNeeded;
+  return has;
+}
+
 }  // namespace cae::cpu

@@ -61,7 +61,7 @@ struct Result {
 void product(int64_t m, int64_t n, int64_t k, const WordSource& rows, const WordSource& columns,
              Result result) {
   const PanelForm form = PanelForm::of(rows.dtype);
-  const int64_t words = words_of(rows.dtype, k);
+  const int64_t words = rows.words(k);
   const int64_t length = form.length(words);
   const int64_t row_panels = panels_in(m, form.rows());
   const int64_t column_panels = panels_in(n, kPanelColumns);
@@ -114,7 +114,8 @@ bool panel_gemm_applies(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, Dty
   if (a.dtype != b.dtype || k == 0 || m < kLeastRows || n < 2 * kPanelColumns * omp_get_max_threads())
     return false;
   if (a.dtype == Dtype::F32 && c_dtype == Dtype::F32 && paired_kernels_apply()) return true;
-  if (words_of(a.dtype, k) > PanelForm::of(a.dtype).most_words()) return false;
+  const WordSource along{a.data, a.dtype, k, true};
+  if (along.words(k) > PanelForm::of(a.dtype).most_words()) return false;
   if (a.dtype == Dtype::F32) return b.transposed && c_dtype == Dtype::F32 && kVector == 16;
   if (a.dtype != Dtype::BF16 || !halves_apply() || !(a.transposed || b.transposed)) return false;
   return c_dtype == Dtype::F32 || (c_dtype == Dtype::BF16 && !accumulate);
@@ -124,7 +125,7 @@ void panel_gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c, Dt
                 const float* bias, bool accumulate) {
   const WordSource rows{a.data, a.dtype, a.transposed ? m : k, !a.transposed};
   const WordSource columns{b.data, b.dtype, b.transposed ? k : n, b.transposed};
-  const int64_t parts = panels_in(words_of(a.dtype, k), PanelForm::of(a.dtype).most_words());
+  const int64_t parts = panels_in(rows.words(k), PanelForm::of(a.dtype).most_words());
   constexpr int64_t kUnit = 8 * kCycle;  // whole cache lines
   const int64_t part = parts == 1 ? k : panels_in(panels_in(k, parts), kUnit) * kUnit;
   for (int64_t row = 0; row < m; row += kMostRows) {

@@ -36,21 +36,19 @@ inline int64_t panels_in(int64_t lines, int64_t width) {
 struct WordSource {
   const void* data;
   Dtype dtype;
-  int64_t stride;       // numbers from one row in memory to the next
-  bool lines_are_rows;  // a line's numbers lie side by side in memory
+  int64_t stride;        // numbers from one row in memory to the next
+  bool lines_are_rows;   // a line's numbers lie side by side in memory
+  bool widened = false;  // bf16 packed as floats
 
+  // Words of k numbers: half as many where a word is two bf16, the last one with a zero where k is odd.
+  int64_t words(int64_t k) const { return dtype == Dtype::BF16 && !widened ? (k + 1) / 2 : k; }
   // What is left from a line and a number of the summed axis on.
   WordSource from(int64_t line, int64_t number) const {
     const int64_t skipped = lines_are_rows ? line * stride + number : number * stride + line;
     return {static_cast<const char*>(data) + static_cast<size_t>(skipped) * dtype_size(dtype), dtype, stride,
-            lines_are_rows};
+            lines_are_rows, widened};
   }
 };
-
-// Words of k numbers: half as many for bf16, the last one with a zero where k is odd.
-inline int64_t words_of(Dtype dtype, int64_t k) {
-  return dtype == Dtype::BF16 ? (k + 1) / 2 : k;
-}
 
 // panel[w·width + i] = word w of line first + i; zeros for lines ≤ i < width. width ≤ kPanelColumns; k is
 // even where lines are rows of bf16.
@@ -69,7 +67,7 @@ struct PanelRun {
   int64_t start_of(int64_t panel) const { return panel * width * length; }
 };
 
-// All of them; f32 lines multiplied by `scales`, one a line, where they are given.
+// All of them; words of f32 multiplied by `scales`, one a line, where they are given.
 void pack_panels(const WordSource& source, int64_t k, const PanelRun& run, const float* scales, Word* panels);
 
 }  // namespace cae::cpu

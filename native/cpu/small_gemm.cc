@@ -1,11 +1,11 @@
 #include "cpu/small_gemm.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "cpu/aligned_room.h"
 #include "cpu/gemm.h"
 #include "cpu/panel_kernel.h"
-#include "cpu/runs.h"
 
 namespace cae::cpu {
 namespace {
@@ -14,7 +14,8 @@ void panel_product(int64_t m, int64_t n, int64_t k, const WordSource& rows, cons
                    bool accumulate, float* c, int64_t ldc) {
   static thread_local AlignedRoom<Word> row_room, column_room;
   constexpr float kZeros[kPanelColumns] = {};
-  const int64_t words = words_of(rows.dtype, k);
+  const Dtype word = rows.widened ? Dtype::F32 : rows.dtype;
+  const int64_t words = rows.words(k);
   const int64_t panels = panels_in(n, kPanelColumns);
   Word* left = row_room.of(kPanelRows * words);
   Word* right = column_room.of(panels * kPanelColumns * words);
@@ -23,7 +24,7 @@ void panel_product(int64_t m, int64_t n, int64_t k, const WordSource& rows, cons
                right + j * kPanelColumns * words);
   for (int64_t i = 0; i < m; i += kPanelRows) {
     const int64_t lines = std::min(kPanelRows, m - i);
-    const PanelKernel kernel = panel_kernel(rows.dtype, lines);
+    const PanelKernel kernel = panel_kernel(word, lines);
     pack_panel(rows, i, lines, k, lines, left);
     for (int64_t j = 0; j < panels; ++j) {
       float* to = c + i * ldc + j * kPanelColumns;
@@ -33,21 +34,19 @@ void panel_product(int64_t m, int64_t n, int64_t k, const WordSource& rows, cons
   }
 }
 
+template <typename T>
+bool goes_wide() {
+  return std::is_same_v<T, BF16> && !halves_have_kernels();
+}
+
 // The words of a left or a right matrix: its lines are what the product does not sum over.
 template <typename T>
 WordSource left_words(const Strided<T>& a) {
-  return {a.data, DtypeOf<T>::value, a.ld, !a.transposed};
+  return {a.data, DtypeOf<T>::value, a.ld, !a.transposed, goes_wide<T>()};
 }
 template <typename T>
 WordSource right_words(const Strided<T>& b) {
-  return {b.data, DtypeOf<T>::value, b.ld, b.transposed};
-}
-
-// The matrix, `rows` by `columns` in memory, in f32.
-Strided<float> widened(const Strided<BF16>& from, int64_t rows, int64_t columns, AlignedRoom<float>& room) {
-  float* to = room.of(rows * columns);
-  for (int64_t r = 0; r < rows; ++r) convert_run(from.data + r * from.ld, to + r * columns, columns);
-  return {to, columns, from.transposed};
+  return {b.data, DtypeOf<T>::value, b.ld, b.transposed, goes_wide<T>()};
 }
 
 }  // namespace
@@ -63,13 +62,7 @@ void small_gemm(int64_t m, int64_t n, int64_t k, Strided<float> a, Strided<float
 
 void small_gemm(int64_t m, int64_t n, int64_t k, Strided<BF16> a, Strided<BF16> b, bool accumulate, float* c,
                 int64_t ldc) {
-  if (halves_have_kernels()) {
-    panel_product(m, n, k, left_words(a), right_words(b), accumulate, c, ldc);
-    return;
-  }
-  static thread_local AlignedRoom<float> left, right;
-  small_gemm(m, n, k, widened(a, a.transposed ? k : m, a.transposed ? m : k, left),
-             widened(b, b.transposed ? n : k, b.transposed ? k : n, right), accumulate, c, ldc);
+  panel_product(m, n, k, left_words(a), right_words(b), accumulate, c, ldc);
 }
 
 void small_gemm(int64_t m, int64_t n, int64_t k, Strided<double> a, Strided<double> b, bool accumulate,

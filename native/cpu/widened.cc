@@ -16,12 +16,6 @@ void convert(const From* from, int64_t n, To* to) {
 
 }  // namespace
 
-bool onednn_has_halves() {
-  static const bool has = __builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512vl") != 0 &&
-                          __builtin_cpu_supports("avx512dq") != 0;
-  return has;
-}
-
 const float* widened(const BF16* numbers, int64_t n, AlignedRoom<float>& room) {
   float* wide = room.of(n);
   convert(numbers, n, wide);

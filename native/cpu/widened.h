@@ -6,9 +6,6 @@
 // bf16 where nothing computes in it: numbers are widened to f32 for an op, and its results rounded.
 namespace cae::cpu {
 
-// Whether oneDNN computes in bf16 on this CPU, which takes AVX-512.
-bool onednn_has_halves();
-
 // n numbers in f32.
 const float* widened(const BF16* numbers, int64_t n, AlignedRoom<float>& room);
 

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "cpu/aligned_room.h"
+#include "cpu/onednn.h"
 #include "cpu/panel_form.h"
 #include "cpu/winograd_transforms.h"
 
@@ -149,7 +150,7 @@ bool winograd_applies(const TensorView& x, const TensorView& weight, int64_t str
   const int64_t out = weight.shape[0];
   static_assert(kBlockWords == kLanes);
   const bool floats = x.dtype == Dtype::F32 && weight.dtype == Dtype::F32;
-  const bool halves = x.dtype == Dtype::BF16 && form_of(in).paired;
+  const bool halves = x.dtype == Dtype::BF16 && (form_of(in).paired || !onednn_has_halves());
   const int64_t least = floats ? 64 : 256;  // tiles: fewer do not pay for transforming the weight
   return (floats || halves) && weight.shape[2] == 3 && stride == 1 && padding == 1 && in % kLanes == 0 &&
          out % kLanes == 0 && in >= 64 && out >= 64 && tiles_of(x).count() >= least;

@@ -283,6 +283,33 @@ describe('convolutions', () => {
     });
   });
 
+  // Where nothing convolves in bf16, pictures are widened to f32 a few at a time: these are more.
+  it('many large pictures in bf16 are what they are in f32', () => {
+    const [batch, side, channels, outs] = [3, 360, 48, 4];
+    scope(() => {
+      const results = (['f32', 'bf16'] as const).map((dtype) => {
+        const draw = (shape: number[], stream: number): Tensor => {
+          const drawn = Tensor.empty(shape, 'bf16');
+          native.uniform(drawn.handle, -1, 1, 7, stream);
+          return new Tensor(native.cast(drawn.handle, dtype));
+        };
+        const x = draw([batch, side, side, channels], 1);
+        const dy = draw([batch, side, side, outs], 2);
+        const weight = draw([outs, channels, 3, 3], 3);
+        const dweight = Tensor.zeros([outs, channels, 3, 3]);
+        const dbias = Tensor.zeros([outs]);
+        native.conv2dBackwardWeight(dy.handle, x.handle, dweight.handle, dbias.handle, 1, 1, false);
+        return [
+          numbersOf(new Tensor(native.conv2d(x.handle, weight.handle, null, 1, 1, false))),
+          numbersOf(new Tensor(native.conv2dBackwardInput(dy.handle, weight.handle, side, side, 1, 1))),
+          numbersOf(dweight),
+          numbersOf(dbias),
+        ];
+      });
+      for (let i = 0; i < 4; i++) expect(relativeError(results[1]![i]!, results[0]![i]!)).toBeLessThan(5e-3);
+    });
+  });
+
   it('refuses what does not fit, naming the shapes', () => {
     const picture = Tensor.zeros([1, 4, 4, 3]);
     const kernel = Tensor.zeros([2, 5, 3, 3]);
