@@ -18,8 +18,9 @@ foreach(library dnnl jpeg)
 endforeach()
 
 function(cae_use_own_libraries target)
-  # RPATH rather than RUNPATH: it counts for the libraries that the libraries beside us need, too.
-  set_target_properties(${target} PROPERTIES BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN"
+  # RPATH rather than RUNPATH: it counts for the libraries that the libraries beside us need, too. An addon for CPUs with
+  # AVX-512 lies in a folder of its own, below theirs.
+  set_target_properties(${target} PROPERTIES BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN:$ORIGIN/.."
     LINK_DEPENDS ${CMAKE_SOURCE_DIR}/native/exports.map)
   # The C++ library that is linked in must not be seen by oneDNN, which goes with the system's: each would take up
   # half of what the other began. What nobody calls goes, and with it functions of the newest C libraries.

@@ -80,6 +80,16 @@ install_packages "$main" "$cpu"
 report="$(cae doctor)" || fail "doctor failed: $report"
 holds "$report" '^addon +@cae-native/linux-x64-cpu is used$' 'the CPU package is not used'
 holds "$report" '^result +ready$' 'doctor finds something missing'
+# Of the package's two binaries, the one for this CPU.
+binaries="$work/app/node_modules/@cae-native/linux-x64-cpu/prebuilds/linux-x64"
+[ -f "$binaries/avx512/cae-native.node" ] || fail 'the CPU package holds no binary for AVX-512'
+level=x86-64-v3
+if grep -q '^flags.* avx512bw.* avx512vl' /proc/cpuinfo; then level=x86-64-v4; fi
+holds "$report" "^cpu +$level;" "not the binary for $level is used"
+report="$(CAE_NATIVE_ADDON="$binaries/cae-native.glibc.node" cae doctor)" || fail "doctor failed: $report"
+holds "$report" '^cpu +x86-64-v3;' 'the binary for AVX2 does not load'
+missing="$(ldd "$binaries/avx512/cae-native.node" | grep 'not found' || true)"
+[ -z "$missing" ] || fail "the binary for AVX-512 lacks libraries: $missing"
 # Every library of the process is Node's own, the C and C++ libraries', or the package's: oneDNN need not be installed.
 foreign="$(cd "$work/app" && node --input-type=module -e '
   import { readFileSync } from "node:fs";

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the packages that npm installs: binaries for Linux on x86-64, by prebuildify, and cae-native itself, which names
-# the CPU's. Tarballs go to OUT; sizes are printed, and a package too large for the registry is an error.
+# the CPU's. The CPU's holds a second binary, for CPUs with AVX-512. Tarballs go to OUT; sizes are printed, and a package too large for the registry is an error.
 # usage: scripts/prebuild.sh [--arch LIST] [--out OUT] cpu|cuda12|cuda13|main...
 #   --arch LIST   compute capabilities of the CUDA packages; default: 80;86;89;90;100;120+PTX
 #   --out OUT     default: prebuilds
@@ -70,7 +70,9 @@ pack() {
 # prebuild VARIANT: in a shell of its own, since it sets the environment.
 prebuild() (
   variant="$1" stage="$root/build-prebuilt/$1" options=(--CDCAE_PREBUILT=ON)
-  if [ "$variant" != cpu ]; then
+  if [ "$variant" = cpu ]; then
+    export CAE_PREBUILD_AVX512=yes
+  else
     CUDACXX="$(find_nvcc "${variant#cuda}")"
     export CUDACXX  # CMake finds the rest of the toolkit by it
     options+=(--CDCAE_CUDA=ON "--CDCAE_CUDA_ARCH=$arch")
@@ -82,6 +84,12 @@ prebuild() (
   CAE_PREBUILD_OPTIONS="$(printf '%s\n' "${options[@]}")" npx prebuildify --napi --strip --tag-libc --name cae-native \
     --target 20.17.0 --cwd "$stage" --out "$stage/package" --node-gyp "$root/scripts/prebuild/build.sh" >&2 ||
     fail "$variant does not build: see above"
+  if [ "$variant" = cpu ]; then
+    # In a folder of its own, which node-gyp-build does not look into.
+    install -D -m 755 "$stage/build/avx512/Release/cae_native.node" \
+      "$stage/package/prebuilds/linux-x64/avx512/cae-native.node"
+    strip --strip-all "$stage/package/prebuilds/linux-x64/avx512/cae-native.node"
+  fi
   node scripts/prebuild/manifest.mjs "$variant" "$stage/package"
   pack "$stage/package"
 )

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { cpuHasAvx512 } from './cpu-features.js';
 
 /** The folder of this package, in a checkout or installed. */
 export const packageRoot = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
@@ -49,12 +50,15 @@ export function installCommand(variant: Variant, root = packageRoot): string {
   return `npm install ${packageName(variant)}@${versionOf(root)}`;
 }
 
+/** Where a package holds a second addon, for CPUs with AVX-512: a path from the first one's folder. */
+const wideAddon = join('avx512', 'cae-native.node');
+
 /**
- * The addon's file in an installed package.
+ * The addon's file in an installed package: of two, the one for CPUs with AVX-512 where this one has it.
  * @param root this package's folder; modules are looked for from there, as Node does
  * @throws Unavailable where the package is not installed, is of another version, or holds nothing for this platform
  */
-export function packagedAddon(variant: Variant, root = packageRoot): string {
+export function packagedAddon(variant: Variant, root = packageRoot, avx512 = cpuHasAvx512()): string {
   const { platform, arch } = process;
   const require = createRequire(join(root, 'package.json'));
   let folder: string;
@@ -83,5 +87,6 @@ export function packagedAddon(variant: Variant, root = packageRoot): string {
   if (!file.startsWith(folder) || !existsSync(file)) {
     throw new Unavailable('holds no addon', installCommand(variant, root));
   }
-  return file;
+  const wide = join(dirname(file), wideAddon);
+  return avx512 && existsSync(wide) ? wide : file;
 }

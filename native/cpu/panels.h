@@ -67,7 +67,8 @@ struct PanelRun {
   int64_t start_of(int64_t panel) const { return panel * width * length; }
 };
 
-// All of them; words of f32 multiplied by `scales`, one a line, where they are given.
+// All of them, in turn; words of f32 multiplied by `scales`, one a line, where they are given. Up to a vector
+// of words behind a narrower panel may be written over: run.length · width have room.
 void pack_panels(const WordSource& source, int64_t k, const PanelRun& run, const float* scales, Word* panels);
 
 }  // namespace cae::cpu

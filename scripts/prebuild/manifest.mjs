@@ -65,6 +65,7 @@ if (variant === 'main') {
   write('package.json', `${JSON.stringify(manifest, null, 2)}\n`);
   const built = join(folder, '../build/Release');
   const glibc = readFileSync(join(built, 'glibc.txt'), 'utf8').trim();
+  const levels = cuda === '' ? 'AVX2, and one for AVX-512' : 'AVX2';
   const needs =
     cuda === ''
       ? 'cae-native installs it by itself.'
@@ -73,7 +74,7 @@ if (variant === 'main') {
   write(
     'README.md',
     `# ${nameOf(variant)}\n\nThe native binary of [cae-native](https://www.npmjs.com/package/cae-native) for Linux on x86-64` +
-      ` (AVX2, glibc ${glibc}\nor newer), ${what}.\n\n${needs} \`cae-native doctor\` says which binary\nis used and why.\n\n` +
+      ` (${levels}, glibc\n${glibc} or newer), ${what}.\n\n${needs} \`cae-native doctor\` says which binary\nis used and why.\n\n` +
       'MIT license; the libraries beside it have their own: THIRD-PARTY.txt.\n',
   );
   copyFileSync(join(root, 'LICENSE'), join(folder, 'LICENSE'));

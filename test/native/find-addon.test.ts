@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { type AddonCandidate, addonCandidates } from '../../lib/native/addon-candidates.js';
+import { cpuHasAvx512 } from '../../lib/native/cpu-features.js';
 import type { DriverAnswer } from '../../lib/native/cuda-driver.js';
 import {
   type AddonAttempt,
@@ -10,7 +11,7 @@ import {
   tryAddons,
   whyWithoutCuda,
 } from '../../lib/native/find-addon.js';
-import type { Variant } from '../../lib/native/packages.js';
+import { packagedAddon, type Variant } from '../../lib/native/packages.js';
 import { temporaryFolder } from '../logging/temp-folder.js';
 
 let root: string;
@@ -112,6 +113,31 @@ describe('where an addon is looked for', () => {
     expect(places({})['@cae-native/linux-x64-cuda12']).toMatch(
       /^No native build was found for platform=linux /,
     );
+  });
+});
+
+describe('the CPU package', () => {
+  const wide = 'prebuilds/linux-x64/avx512/cae-native.node';
+
+  it('has a second addon for CPUs with AVX-512, which others leave alone', () => {
+    install('cpu');
+    expect(packagedAddon('cpu', root, true)).toBe(join(root, packaged('cpu')));
+    write(`${folderOf('cpu')}/${wide}`, 'no binary');
+    expect(packagedAddon('cpu', root, true)).toBe(join(root, folderOf('cpu'), wide));
+    expect(packagedAddon('cpu', root, false)).toBe(join(root, packaged('cpu')));
+  });
+
+  it.each([
+    ['fpu avx2 avx512f avx512dq adx avx512cd sha_ni avx512bw avx512vl avx_vnni', true],
+    ['fpu avx2 avx512f avx512dq adx avx512cd sha_ni avx512bw avx_vnni', false],
+    ['fpu avx2', false],
+  ])('knows a CPU of flags “%s”: %j', (flags, has) => {
+    const cpuinfo = write('cpuinfo', `processor\t: 0\nflags\t\t: ${flags}\nbugs\t\t: avx512vl\n`);
+    expect(cpuHasAvx512(cpuinfo)).toBe(has);
+  });
+
+  it('takes a machine that does not say for one without', () => {
+    expect(cpuHasAvx512(join(root, 'nowhere'))).toBe(false);
   });
 });
 
