@@ -73,26 +73,8 @@ void double_gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, double* c,
             bias != nullptr || accumulate ? 1.0 : 0.0, c, n);
 }
 
-// Through oneDNN's sgemm. Its matmul copies b in strides, which thrashes the cache where a row of b is a
-// multiple of 4 KiB (792x768x3072: 148 GFLOP/s against sgemm's 347); sgemm, with the bias in place before it,
-// is never slower.
-void float_gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c, const float* bias,
-                bool accumulate) {
-  if (bias != nullptr) {
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < m; ++i) {
-      float* row = c + i * n;
-#pragma omp simd
-      for (int64_t j = 0; j < n; ++j) row[j] = bias[j] + (accumulate ? row[j] : 0);
-    }
-  }
-  blas_gemm(a.transposed, b.transposed, m, n, k, 1.f, static_cast<const float*>(a.data), a.transposed ? m : k,
-            static_cast<const float*>(b.data), b.transposed ? k : n,
-            bias != nullptr || accumulate ? 1.f : 0.f, c, n);
-}
-
 // By way of f32, where oneDNN has no bf16; a few rows at a time where they lie one after the other.
-void wide_gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c, Dtype c_dtype, const float* bias,
+void wide_gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c, Dtype c_dtype, const void* bias,
                bool accumulate) {
   constexpr int64_t kRows = 512;
   static thread_local AlignedRoom<float> a_room, b_room, c_room;
@@ -109,7 +91,7 @@ void wide_gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c, Dty
     const Matrix left{wide(from, rows * k, a.dtype, a_room), Dtype::F32, a.transposed};
     const bool rounds = c_dtype == Dtype::BF16;
     float* sums = rounds ? c_room.of(rows * n) : static_cast<float*>(c) + row * n;
-    float_gemm(rows, n, k, left, right, sums, bias, accumulate);
+    gemm(rows, n, k, left, right, sums, Dtype::F32, bias, accumulate);
     if (rounds) round_into(sums, rows * n, static_cast<BF16*>(c) + row * n);
   }
 }
@@ -123,10 +105,14 @@ void gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c, Dtype c_
     panel_gemm(m, n, k, a, b, c, c_dtype, static_cast<const float*>(bias), accumulate);
   else if (a.dtype == Dtype::F64)
     double_gemm(m, n, k, a, b, static_cast<double*>(c), static_cast<const double*>(bias), accumulate);
-  else if (a.dtype == Dtype::F32 && c_dtype == Dtype::F32)
-    float_gemm(m, n, k, a, b, static_cast<float*>(c), static_cast<const float*>(bias), accumulate);
+  else if (a.dtype == Dtype::F32 && c_dtype == Dtype::F32 && bias == nullptr)
+    // oneDNN 2.6 copies b in strides for its matmul, which thrashes the cache where a row of b is a multiple
+    // of 4 KiB (792x768x3072: 148 GFLOP/s against sgemm's 347); without a bias to add, sgemm is never slower.
+    blas_gemm(a.transposed, b.transposed, m, n, k, 1.f, static_cast<const float*>(a.data),
+              a.transposed ? m : k, static_cast<const float*>(b.data), b.transposed ? k : n,
+              accumulate ? 1.f : 0.f, static_cast<float*>(c), n);
   else if ((a.dtype == Dtype::BF16 || b.dtype == Dtype::BF16) && !onednn_has_halves())
-    wide_gemm(m, n, k, a, b, c, c_dtype, static_cast<const float*>(bias), accumulate);
+    wide_gemm(m, n, k, a, b, c, c_dtype, bias, accumulate);
   else
     onednn_gemm(m, n, k, a, b, c, c_dtype, bias, accumulate);
 }
