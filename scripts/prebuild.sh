@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes the packages that npm installs: binaries for Linux on x86-64, by prebuildify, and cae-native itself, which names
-# the CPU's. The CPU's holds a second binary, for CPUs with AVX-512. Tarballs go to OUT; sizes are printed, and a package too large for the registry is an error.
+# the CPU's. That one holds a second binary, for CPUs with AVX-512. Tarballs go to OUT; sizes are printed, and a package
+# too large for the registry is an error.
 # usage: scripts/prebuild.sh [--arch LIST] [--out OUT] cpu|cuda12|cuda13|main...
 #   --arch LIST   compute capabilities of the CUDA packages; default: 80;86;89;90;100;120+PTX
 #   --out OUT     default: prebuilds

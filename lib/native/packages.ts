@@ -56,9 +56,14 @@ const wideAddon = join('avx512', 'cae-native.node');
 /**
  * The addon's file in an installed package: of two, the one for CPUs with AVX-512 where this one has it.
  * @param root this package's folder; modules are looked for from there, as Node does
+ * @param hasAvx512 asked where there are two
  * @throws Unavailable where the package is not installed, is of another version, or holds nothing for this platform
  */
-export function packagedAddon(variant: Variant, root = packageRoot, avx512 = cpuHasAvx512()): string {
+export function packagedAddon(
+  variant: Variant,
+  root = packageRoot,
+  hasAvx512: () => boolean = cpuHasAvx512,
+): string {
   const { platform, arch } = process;
   const require = createRequire(join(root, 'package.json'));
   let folder: string;
@@ -88,5 +93,5 @@ export function packagedAddon(variant: Variant, root = packageRoot, avx512 = cpu
     throw new Unavailable('holds no addon', installCommand(variant, root));
   }
   const wide = join(dirname(file), wideAddon);
-  return avx512 && existsSync(wide) ? wide : file;
+  return existsSync(wide) && hasAvx512() ? wide : file;
 }

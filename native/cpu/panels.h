@@ -50,8 +50,7 @@ struct WordSource {
   }
 };
 
-// panel[w·width + i] = word w of line first + i; zeros for lines ≤ i < width. width ≤ kPanelColumns; k is
-// even where lines are rows of bf16.
+// panel[w·width + i] = word w of line first + i; zeros for lines ≤ i < width. width ≤ kPanelColumns.
 void pack_panel(const WordSource& source, int64_t first, int64_t lines, int64_t k, int64_t width,
                 Word* panel);
 

@@ -121,10 +121,10 @@ describe('the CPU package', () => {
 
   it('has a second addon for CPUs with AVX-512, which others leave alone', () => {
     install('cpu');
-    expect(packagedAddon('cpu', root, true)).toBe(join(root, packaged('cpu')));
+    expect(packagedAddon('cpu', root, () => true)).toBe(join(root, packaged('cpu')));
     write(`${folderOf('cpu')}/${wide}`, 'no binary');
-    expect(packagedAddon('cpu', root, true)).toBe(join(root, folderOf('cpu'), wide));
-    expect(packagedAddon('cpu', root, false)).toBe(join(root, packaged('cpu')));
+    expect(packagedAddon('cpu', root, () => true)).toBe(join(root, folderOf('cpu'), wide));
+    expect(packagedAddon('cpu', root, () => false)).toBe(join(root, packaged('cpu')));
   });
 
   it.each([
