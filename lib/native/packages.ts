@@ -51,7 +51,7 @@ export function installCommand(variant: Variant, root = packageRoot): string {
 }
 
 /** Where a package holds a second addon, for CPUs with AVX-512: a path from the first one's folder. */
-const wideAddon = join('avx512', 'cae-native.node');
+const avx512Addon = join('avx512', 'cae-native.node');
 
 /**
  * The addon's file in an installed package: of two, the one for CPUs with AVX-512 where this one has it.
@@ -92,6 +92,6 @@ export function packagedAddon(
   if (!file.startsWith(folder) || !existsSync(file)) {
     throw new Unavailable('holds no addon', installCommand(variant, root));
   }
-  const wide = join(dirname(file), wideAddon);
+  const wide = join(dirname(file), avx512Addon);
   return existsSync(wide) && hasAvx512() ? wide : file;
 }

@@ -1,6 +1,6 @@
 // Convolutions over NHWC activations: wide 3x3 ones forward by Winograd's algorithm (cpu/winograd.h), wide
-// 1x1 ones in f32 as paired products, all others through oneDNN; weights are brought into the layout it likes
-// best at each call, which costs one pass over them.
+// 1x1 ones in f32 as paired products, all others through oneDNN, bf16 by way of f32 where it has none; weights
+// are brought into the layout it likes best at each call, which costs one pass over them.
 #include "ops/conv.h"
 
 #include <cstring>
@@ -13,7 +13,7 @@
 #include "cpu/onednn.h"
 #include "cpu/paired_kernel.h"
 #include "cpu/panel_gemm.h"
-#include "cpu/wide_conv.h"
+#include "cpu/widened_conv.h"
 #include "cpu/winograd.h"
 
 namespace cae::cpu {
@@ -195,8 +195,8 @@ void conv2d_forward(const TensorView& x, const TensorView& weight, const TensorV
                static_cast<const float*>(bias.pointer), false);
     return;
   }
-  if (conv_goes_wide(x.dtype)) {
-    wide_conv_forward(x, weight, bias, stride, padding, relu, y);
+  if (conv_is_widened(x.dtype)) {
+    widened_conv_forward(x, weight, bias, stride, padding, relu, y);
     return;
   }
   Plan& plan = plan_for(Pass::Forward, g, x.dtype, weight.dtype, static_cast<bool>(bias), relu);
@@ -235,8 +235,8 @@ void conv2d_backward_input(const TensorView& dy, const TensorView& weight, const
     });
     return;
   }
-  if (conv_goes_wide(dy.dtype)) {
-    wide_conv_backward_input(dy, weight, bias, stride, padding, dx);
+  if (conv_is_widened(dy.dtype)) {
+    widened_conv_backward_input(dy, weight, bias, stride, padding, dx);
     return;
   }
   Plan& plan = plan_for(Pass::Input, g, dy.dtype, weight.dtype, false, false);
@@ -259,8 +259,8 @@ void conv2d_backward_weight(const TensorView& dy, const TensorView& x, int64_t s
     for_taps(g, [&](int64_t xi, int64_t wi, int64_t yi) {
       dweight.data<double>()[wi] += dy.data<double>()[yi] * x.data<double>()[xi];
     });
-  } else if (conv_goes_wide(x.dtype)) {
-    wide_conv_backward_weight(dy, x, stride, padding, dweight, dbias, accumulate);
+  } else if (conv_is_widened(x.dtype)) {
+    widened_conv_backward_weight(dy, x, stride, padding, dweight, dbias, accumulate);
     return;
   } else {
     Plan& plan = plan_for(Pass::Weight, g, x.dtype, Dtype::F32, false, false);

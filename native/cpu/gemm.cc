@@ -74,7 +74,7 @@ void double_gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, double* c,
 }
 
 // By way of f32, where oneDNN has no bf16; a few rows at a time where they lie one after the other.
-void wide_gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c, Dtype c_dtype, const void* bias,
+void widened_gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c, Dtype c_dtype, const void* bias,
                bool accumulate) {
   constexpr int64_t kRows = 512;
   static thread_local AlignedRoom<float> a_room, b_room, c_room;
@@ -112,7 +112,7 @@ void gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c, Dtype c_
               a.transposed ? m : k, static_cast<const float*>(b.data), b.transposed ? k : n,
               accumulate ? 1.f : 0.f, static_cast<float*>(c), n);
   else if ((a.dtype == Dtype::BF16 || b.dtype == Dtype::BF16) && !onednn_has_halves())
-    wide_gemm(m, n, k, a, b, c, c_dtype, bias, accumulate);
+    widened_gemm(m, n, k, a, b, c, c_dtype, bias, accumulate);
   else
     onednn_gemm(m, n, k, a, b, c, c_dtype, bias, accumulate);
 }

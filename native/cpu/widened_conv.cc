@@ -1,4 +1,4 @@
-#include "cpu/wide_conv.h"
+#include "cpu/widened_conv.h"
 
 #include <algorithm>
 
@@ -37,11 +37,11 @@ void round_off(const TensorView& wide, const TensorView& to) {
 
 }  // namespace
 
-bool conv_goes_wide(Dtype dtype) {
+bool conv_is_widened(Dtype dtype) {
   return dtype == Dtype::BF16 && !onednn_has_halves();
 }
 
-void wide_conv_forward(const TensorView& x, const TensorView& weight, const TensorView& bias, int64_t stride,
+void widened_conv_forward(const TensorView& x, const TensorView& weight, const TensorView& bias, int64_t stride,
                        int64_t padding, bool relu, const TensorView& y) {
   const TensorView taps = widened(weight, weight_room);
   for_some_pictures(x, y, [&](const TensorView& from, const TensorView& to, bool) {
@@ -51,7 +51,7 @@ void wide_conv_forward(const TensorView& x, const TensorView& weight, const Tens
   });
 }
 
-void wide_conv_backward_input(const TensorView& dy, const TensorView& weight, const TensorView& bias,
+void widened_conv_backward_input(const TensorView& dy, const TensorView& weight, const TensorView& bias,
                               int64_t stride, int64_t padding, const TensorView& dx) {
   const TensorView taps = widened(weight, weight_room);
   for_some_pictures(dx, dy, [&](const TensorView& to, const TensorView& from, bool) {
@@ -61,7 +61,7 @@ void wide_conv_backward_input(const TensorView& dy, const TensorView& weight, co
   });
 }
 
-void wide_conv_backward_weight(const TensorView& dy, const TensorView& x, int64_t stride, int64_t padding,
+void widened_conv_backward_weight(const TensorView& dy, const TensorView& x, int64_t stride, int64_t padding,
                                const TensorView& dweight, const TensorView& dbias, bool accumulate) {
   for_some_pictures(x, dy, [&](const TensorView& some_x, const TensorView& some_dy, bool first) {
     conv2d_backward_weight(widened(some_dy, y_room), widened(some_x, x_room), stride, padding, dweight, dbias,

@@ -6,13 +6,13 @@
 // each computes.
 namespace cae::cpu {
 
-bool conv_goes_wide(Dtype dtype);
+bool conv_is_widened(Dtype dtype);
 
-void wide_conv_forward(const TensorView& x, const TensorView& weight, const TensorView& bias, int64_t stride,
+void widened_conv_forward(const TensorView& x, const TensorView& weight, const TensorView& bias, int64_t stride,
                        int64_t padding, bool relu, const TensorView& y);
-void wide_conv_backward_input(const TensorView& dy, const TensorView& weight, const TensorView& bias,
+void widened_conv_backward_input(const TensorView& dy, const TensorView& weight, const TensorView& bias,
                               int64_t stride, int64_t padding, const TensorView& dx);
-void wide_conv_backward_weight(const TensorView& dy, const TensorView& x, int64_t stride, int64_t padding,
+void widened_conv_backward_weight(const TensorView& dy, const TensorView& x, int64_t stride, int64_t padding,
                                const TensorView& dweight, const TensorView& dbias, bool accumulate);
 
 }  // namespace cae::cpu
