@@ -1,6 +1,6 @@
 // Convolutions over NHWC activations: wide 3x3 ones forward by Winograd's algorithm (cpu/winograd.h), wide
-// 1x1 ones in f32 as paired products, all others through oneDNN, bf16 by way of f32 where it has none; weights
-// are brought into the layout it likes best at each call, which costs one pass over them.
+// 1x1 ones in f32 as paired products, all others through oneDNN, bf16 by way of f32 where it has none;
+// weights are brought into the layout it likes best at each call, which costs one pass over them.
 #include "ops/conv.h"
 
 #include <cstring>

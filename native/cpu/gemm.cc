@@ -74,8 +74,8 @@ void double_gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, double* c,
 }
 
 // By way of f32, where oneDNN has no bf16; a few rows at a time where they lie one after the other.
-void widened_gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c, Dtype c_dtype, const void* bias,
-               bool accumulate) {
+void widened_gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c, Dtype c_dtype,
+                  const void* bias, bool accumulate) {
   constexpr int64_t kRows = 512;
   static thread_local AlignedRoom<float> a_room, b_room, c_room;
   check(c_dtype == Dtype::F32 || !accumulate, "gemm", "sums are added in f32 alone");

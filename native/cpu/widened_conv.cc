@@ -41,8 +41,8 @@ bool conv_is_widened(Dtype dtype) {
   return dtype == Dtype::BF16 && !onednn_has_halves();
 }
 
-void widened_conv_forward(const TensorView& x, const TensorView& weight, const TensorView& bias, int64_t stride,
-                       int64_t padding, bool relu, const TensorView& y) {
+void widened_conv_forward(const TensorView& x, const TensorView& weight, const TensorView& bias,
+                          int64_t stride, int64_t padding, bool relu, const TensorView& y) {
   const TensorView taps = widened(weight, weight_room);
   for_some_pictures(x, y, [&](const TensorView& from, const TensorView& to, bool) {
     const TensorView wide = wide_room(to, y_room);
@@ -52,7 +52,7 @@ void widened_conv_forward(const TensorView& x, const TensorView& weight, const T
 }
 
 void widened_conv_backward_input(const TensorView& dy, const TensorView& weight, const TensorView& bias,
-                              int64_t stride, int64_t padding, const TensorView& dx) {
+                                 int64_t stride, int64_t padding, const TensorView& dx) {
   const TensorView taps = widened(weight, weight_room);
   for_some_pictures(dx, dy, [&](const TensorView& to, const TensorView& from, bool) {
     const TensorView wide = wide_room(to, x_room);
@@ -62,7 +62,7 @@ void widened_conv_backward_input(const TensorView& dy, const TensorView& weight,
 }
 
 void widened_conv_backward_weight(const TensorView& dy, const TensorView& x, int64_t stride, int64_t padding,
-                               const TensorView& dweight, const TensorView& dbias, bool accumulate) {
+                                  const TensorView& dweight, const TensorView& dbias, bool accumulate) {
   for_some_pictures(x, dy, [&](const TensorView& some_x, const TensorView& some_dy, bool first) {
     conv2d_backward_weight(widened(some_dy, y_room), widened(some_x, x_room), stride, padding, dweight, dbias,
                            accumulate || !first);
