@@ -73,8 +73,8 @@ if (variant === 'main') {
         `newer. It needs cuBLAS and cuDNN 9 for CUDA ${cuda}: of the system, or in the folder that \`CAE_CUDA_LIBS\` names.`;
   write(
     'README.md',
-    `# ${nameOf(variant)}\n\nThe native binary of [cae-native](https://www.npmjs.com/package/cae-native) for Linux on x86-64` +
-      ` (${levels}, glibc\n${glibc} or newer), ${what}.\n\n${needs} \`cae-native doctor\` says which binary\nis used and why.\n\n` +
+    `# ${nameOf(variant)}\n\nThe native binary of [cae-native](https://www.npmjs.com/package/cae-native) for Linux on x86-64\n` +
+      `(${levels}; glibc ${glibc} or newer), ${what}.\n\n${needs} \`cae-native doctor\` says which binary\nis used and why.\n\n` +
       'MIT license; the libraries beside it have their own: THIRD-PARTY.txt.\n',
   );
   copyFileSync(join(root, 'LICENSE'), join(folder, 'LICENSE'));
