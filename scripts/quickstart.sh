@@ -17,9 +17,9 @@ out="$(cd "${1:-quickstart}" && pwd)"
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 images="${QUICKSTART_IMAGES:-400}"
-tokenizer_epochs="${QUICKSTART_TOKENIZER_EPOCHS:-60}"
+tokenizer_epochs="${QUICKSTART_TOKENIZER_EPOCHS:-36}"
 labelled_images="${QUICKSTART_LABELLED:-1000}"
-epochs="${QUICKSTART_EPOCHS:-50}"
+epochs="${QUICKSTART_EPOCHS:-40}"
 
 phase() { printf '\n[%4ds] %s\n' "$SECONDS" "$1"; }
 cae() { node dist/cli/main.js "$@"; }
