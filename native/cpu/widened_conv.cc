@@ -22,7 +22,8 @@ TensorView pictures(const TensorView& all, int64_t first, int64_t count) {
 template <typename Body>
 void for_some_pictures(const TensorView& x, const TensorView& y, Body&& body) {
   const int64_t batch = x.shape[0];
-  const int64_t most = std::max<int64_t>(1, kMostNumbers * batch / std::max({x.numel(), y.numel(), int64_t{1}}));
+  const int64_t most =
+      std::max<int64_t>(1, kMostNumbers * batch / std::max({x.numel(), y.numel(), int64_t{1}}));
   const int64_t parts = (batch + most - 1) / most;
   for (int64_t part = 0; part < parts; ++part) {
     const int64_t first = batch * part / parts;
