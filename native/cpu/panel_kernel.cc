@@ -1,11 +1,7 @@
 #include "cpu/panel_kernel.h"
 
-#include <bit>
+#include <array>
 #include <utility>
-
-#ifdef __AVX512F__
-#include <immintrin.h>
-#endif
 
 namespace cae::cpu {
 namespace {
@@ -20,81 +16,88 @@ inline void store(Floats sums, float* to) {
   *reinterpret_cast<FloatsAnywhere*>(to) = sums;
 }
 
-// The two kernels differ in how a word is repeated and multiplied; a macro, since a function cannot be
-// inlined into one that is compiled for more instructions.
-#define CAE_PANEL_KERNEL(name, repeat, add_product)                                                          \
-  template <int R, bool Blocks>                                                                              \
-  void name(int64_t words, const Word* a, const Word* b, const float* start, int64_t start_stride, float* c, \
-            int64_t c_stride) {                                                                              \
-    Floats sums[R][2];                                                                                       \
-    _Pragma("GCC unroll 16") for (int r = 0; r < R; ++r) {                                                   \
-      sums[r][0] = load(start + r * start_stride);                                                           \
-      sums[r][1] = load(start + r * start_stride + kVector);                                                 \
-    }                                                                                                        \
-    for (int64_t w = 0; w < words; ++w) {                                                                    \
-      const Floats left = *reinterpret_cast<const Floats*>(b);                                               \
-      const Floats right = *reinterpret_cast<const Floats*>(b + kVector);                                    \
-      _Pragma("GCC unroll 16") for (int r = 0; r < R; ++r) {                                                 \
-        const Floats word = repeat(a[r * (Blocks ? kBlockWords : 1)]);                                       \
-        sums[r][0] = add_product(sums[r][0], word, left);                                                    \
-        sums[r][1] = add_product(sums[r][1], word, right);                                                   \
-      }                                                                                                      \
-      if (Blocks)                                                                                            \
-        a += w % kBlockWords == kBlockWords - 1 ? (R - 1) * kBlockWords + 1 : 1;                             \
-      else                                                                                                   \
-        a += R;                                                                                              \
-      b += kPanelColumns;                                                                                    \
-    }                                                                                                        \
-    _Pragma("GCC unroll 16") for (int r = 0; r < R; ++r) {                                                   \
-      store(sums[r][0], c + r * c_stride);                                                                   \
-      store(sums[r][1], c + r * c_stride + kVector);                                                         \
-    }                                                                                                        \
+// What a word is. Products are written as instructions: the compiler, left to choose among their forms,
+// copies sums from register to register and through memory; and the one of halves takes no function of its
+// own that way, compiled for more instructions than the others.
+struct Number {
+  static void add_product(Floats& sum, Floats x, Floats y) {
+    asm("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(x), "v"(y));
   }
-
-#define CAE_REPEAT_FLOAT(word) (std::bit_cast<float>(word) - Floats{})
-#define CAE_ADD_FLOATS(sum, x, y) ((sum) + (x) * (y))
-CAE_PANEL_KERNEL(float_kernel, CAE_REPEAT_FLOAT, CAE_ADD_FLOATS)
-
-struct Kernels {
-  PanelKernel of_rows[kPanelRows];
 };
-template <bool Blocks, size_t... R>
-Kernels float_kernels(std::index_sequence<R...>) {
-  return {float_kernel<static_cast<int>(R) + 1, Blocks>...};
+struct TwoHalves {
+  static void add_product(Floats& sum, Floats x, Floats y) {
+    asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(x), "v"(y));
+  }
+};
+
+// A word of R rows, and of both vectors of columns.
+template <typename OfWords, int R, int64_t RowStep>
+[[gnu::always_inline]] inline void add_word(const float* a, const float* b, Floats (&sums)[R][2]) {
+  const Floats left = *reinterpret_cast<const Floats*>(b);
+  const Floats right = *reinterpret_cast<const Floats*>(b + kVector);
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+    const Floats word = a[r * RowStep] - Floats{};
+    OfWords::add_product(sums[r][0], word, left);
+    OfWords::add_product(sums[r][1], word, right);
+  }
 }
 
-#ifdef __AVX512F__
-#define CAE_REPEAT_PAIR(word) reinterpret_cast<Floats>(_mm512_set1_epi32(static_cast<int>(word)))
-#define CAE_ADD_PAIRS(sum, x, y) \
-  _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(x), reinterpret_cast<__m512bh>(y))
-#pragma GCC push_options
-#pragma GCC target("avx512bf16")
-CAE_PANEL_KERNEL(pair_kernel, CAE_REPEAT_PAIR, CAE_ADD_PAIRS)
-#pragma GCC pop_options
-
-template <size_t... R>
-Kernels pair_kernels(std::index_sequence<R...>) {
-  return {pair_kernel<static_cast<int>(R) + 1, false>...};
+template <typename OfWords, int R, bool Blocks>
+void kernel(int64_t words, const Word* a_words, const Word* b_words, const float* start, int64_t start_stride,
+            float* c, int64_t c_stride) {
+  constexpr int64_t kRow = Blocks ? kBlockWords : 1;
+  constexpr int64_t kWord = Blocks ? 1 : R;
+  // Words in one go: the loop's own instructions count where vectors are short.
+  constexpr int64_t kTurn = kVector == 16 ? 1 : 4;
+  static_assert(kBlockWords % kTurn == 0);
+  const auto* a = reinterpret_cast<const float*>(a_words);
+  const auto* b = reinterpret_cast<const float*>(b_words);
+  Floats sums[R][2];
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) sums[r][0] = sums[r][1] = Floats{};
+  int64_t w = 0;
+  for (; w + kTurn <= words; w += kTurn) {
+#pragma GCC unroll 4
+    for (int64_t i = 0; i < kTurn; ++i)
+      add_word<OfWords, R, kRow>(a + i * kWord, b + i * kPanelColumns, sums);
+    a += kTurn * kWord;
+    b += kTurn * kPanelColumns;
+    if (Blocks && (w + kTurn) % kBlockWords == 0) a += (R - 1) * kBlockWords;
+  }
+  for (; w < words; ++w) {
+    add_word<OfWords, R, kRow>(a, b, sums);
+    a += kWord;
+    b += kPanelColumns;
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r)
+    for (int64_t i = 0; i < 2; ++i)
+      store(load(start + r * start_stride + i * kVector) + sums[r][i], c + r * c_stride + i * kVector);
 }
-#endif
+
+template <typename OfWords, bool Blocks, size_t... R>
+constexpr std::array<PanelKernel, sizeof...(R)> kernels_of(std::index_sequence<R...>) {
+  return {kernel<OfWords, static_cast<int>(R) + 1, Blocks>...};
+}
+constexpr std::make_index_sequence<kPanelRows> kAllRows;
 
 }  // namespace
 
 PanelKernel panel_kernel(Dtype dtype, int64_t rows) {
-  constexpr std::make_index_sequence<kPanelRows> kAll;
   const auto index = static_cast<size_t>(rows - 1);
 #ifdef __AVX512F__
-  static const Kernels pairs = pair_kernels(kAll);
-  if (dtype == Dtype::BF16) return pairs.of_rows[index];
+  static constexpr auto kOfHalves = kernels_of<TwoHalves, false>(kAllRows);
+  if (dtype == Dtype::BF16) return kOfHalves[index];
 #endif
   check(dtype == Dtype::F32, "gemm", "no panel kernel for ", dtype_name(dtype));
-  static const Kernels floats = float_kernels<false>(kAll);
-  return floats.of_rows[index];
+  static constexpr auto kOfNumbers = kernels_of<Number, false>(kAllRows);
+  return kOfNumbers[index];
 }
 
 PanelKernel panel_block_kernel(int64_t rows) {
-  static const Kernels floats = float_kernels<true>(std::make_index_sequence<kPanelRows>{});
-  return floats.of_rows[static_cast<size_t>(rows - 1)];
+  static constexpr auto kKernels = kernels_of<Number, true>(kAllRows);
+  return kKernels[static_cast<size_t>(rows - 1)];
 }
 
 bool halves_have_kernels() {
