@@ -128,7 +128,7 @@ void convolve(const TensorView& x, const TensorView& weight, const TensorView& b
             for (int64_t p = 0; p < kPoints; ++p) close_paired_blocks(input_panel(p, i), in, lines(i));
         }
       }
-#pragma omp for schedule(static)
+#pragma omp for collapse(2) schedule(static)
       for (int64_t p = 0; p < kPoints; ++p)
         for (int64_t j = 0; j < some.count; j += kPanelColumns)
           for (int64_t i = 0; i < panels; ++i)
