@@ -66,8 +66,7 @@ void onednn_gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c, D
 void double_gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, double* c, const double* bias,
                  bool accumulate) {
   if (bias != nullptr)
-    for (int64_t i = 0; i < m; ++i)
-      for (int64_t j = 0; j < n; ++j) c[i * n + j] = bias[j] + (accumulate ? c[i * n + j] : 0);
+    for (int64_t i = 0; i < m; ++i) std::copy_n(bias, n, c + i * n);
   blas_gemm(a.transposed, b.transposed, m, n, k, 1.0, static_cast<const double*>(a.data),
             a.transposed ? m : k, static_cast<const double*>(b.data), b.transposed ? k : n,
             bias != nullptr || accumulate ? 1.0 : 0.0, c, n);
@@ -100,6 +99,7 @@ void widened_gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c, 
 
 void gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c, Dtype c_dtype, const void* bias,
           bool accumulate) {
+  check(bias == nullptr || !accumulate, "gemm", "sums start from a bias or go on in c, not both");
   if (m == 0 || n == 0) return;
   if (panel_gemm_applies(m, n, k, a, b, c_dtype, accumulate))
     panel_gemm(m, n, k, a, b, c, c_dtype, static_cast<const float*>(bias), accumulate);
