@@ -1,5 +1,7 @@
 // Tensors' own functions: making, reading, views, release.
 #include <algorithm>
+#include <functional>
+#include <memory>
 #include <mutex>
 
 #include "binding/convert.h"
@@ -83,23 +85,79 @@ Napi::Value write_beside(const Napi::CallbackInfo& info) {
   });
 }
 
+// What a read's devices and the JavaScript thread share of it: the devices still to come through, and one for
+// read() itself.
+class Progress {
+ public:
+  // Whoever is last calls finish().
+  void one_done(Device device, std::exception_ptr error) {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return;
+    if (error) failures_.push_back({device, std::move(error)});
+    if (--waiting_ > 0) return;
+    closed_ = true;
+    finish_();
+  }
+  void wait_for(size_t devices, std::function<void()> finish) {
+    waiting_ = devices + 1;
+    finish_ = std::move(finish);
+  }
+  std::shared_ptr<HostMemory> memory(void* data) {
+    memory_.push_back(std::make_shared<HostMemory>(data));
+    return memory_.back();
+  }
+  // From here on nothing is written and nobody is called.
+  void close() {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+    for (const auto& memory : memory_) memory->close();
+  }
+  // Takes note of the errors and gives the first one.
+  std::exception_ptr acknowledged() const {
+    for (const auto& [device, error] : failures_) acknowledge(device, error);
+    return failures_.empty() ? nullptr : failures_.front().second;
+  }
+
+ private:
+  std::mutex mutex_;
+  size_t waiting_ = 0;
+  bool closed_ = false;
+  std::function<void()> finish_;
+  std::vector<std::shared_ptr<HostMemory>> memory_;
+  std::vector<std::pair<Device, std::exception_ptr>> failures_;
+};
+
+// The JavaScript thread's part. When the environment goes first, devices must stop writing before the arrays
+// do.
 struct Reading {
-  explicit Reading(Napi::Env env) : deferred(Napi::Promise::Deferred::New(env)) {}
+  explicit Reading(Napi::Env environment)
+      : env(environment), deferred(Napi::Promise::Deferred::New(environment)) {}
+  ~Reading() {
+    progress->close();
+    if (hooked) napi_remove_env_cleanup_hook(env, on_exit, this);
+  }
+  Reading(const Reading&) = delete;
+  Reading& operator=(const Reading&) = delete;
+
+  static void on_exit(void* self) { static_cast<Reading*>(self)->progress->close(); }
+  void hook() {
+    napi_add_env_cleanup_hook(env, on_exit, this);
+    hooked = true;
+  }
+
+  Napi::Env env;
   Napi::Promise::Deferred deferred;
   std::vector<Napi::Reference<Napi::ArrayBuffer>> buffers;
-  Napi::ThreadSafeFunction finish;
-  std::mutex mutex;
-  size_t waiting =
-      1;  // devices that still have to reach the end of what was queued, and one for read() itself
-  std::exception_ptr error;
+  std::shared_ptr<Progress> progress = std::make_shared<Progress>();
+  bool hooked = false;
 };
 
 void settle(Napi::Env env, Reading* reading) {
   const Napi::HandleScope scope(env);
-  if (reading->error) {
+  if (const auto error = reading->progress->acknowledged()) {
     try {
-      std::rethrow_exception(reading->error);
-    } catch (const std::exception& e) {
+      std::rethrow_exception(error);
+    } catch (const Error& e) {
       reading->deferred.Reject(Napi::Error::New(env, e.what()).Value());
     }
     return;
@@ -109,38 +167,39 @@ void settle(Napi::Env env, Reading* reading) {
   reading->deferred.Resolve(array);
 }
 
-// One device is through, or read() has asked them all; the last one settles the promise.
-void one_done(Reading* reading, std::exception_ptr error) {
-  {
-    const std::lock_guard lock(reading->mutex);
-    if (error && !reading->error) reading->error = std::move(error);
-    if (--reading->waiting > 0) return;
-  }
-  reading->finish.BlockingCall([reading](Napi::Env env, Napi::Function) { settle(env, reading); });
-  reading->finish.Release();
-}
-
 // read(tensors: Handle[]): Promise<ArrayBuffer[]>, their contents when the work queued so far is done.
 // Rejects with the error of that work, if there is one.
 Napi::Value read(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const Napi::Env env = info.Env();
     const auto tensors = from_js<std::vector<Tensor>>({info[0], "read", 0});
-    auto* reading = new Reading(env);
-    const auto promise = reading->deferred.Promise();
-    reading->finish = Napi::ThreadSafeFunction::New(env, Napi::Function(), "read", 0, 1,
-                                                    [reading](Napi::Env) { delete reading; });
+    auto owned = std::make_unique<Reading>(env);
     std::vector<Device> devices;
     for (const Tensor& tensor : tensors) {
       auto buffer = Napi::ArrayBuffer::New(env, tensor.bytes());
-      download(tensor.device(), buffer.Data(), tensor.data(), tensor.bytes());
-      reading->buffers.push_back(Napi::Persistent(buffer));
+      owned->buffers.push_back(Napi::Persistent(buffer));
+      download(tensor.device(), owned->progress->memory(buffer.Data()), tensor.data(), tensor.bytes());
       if (std::ranges::find(devices, tensor.device()) == devices.end()) devices.push_back(tensor.device());
     }
-    reading->waiting += devices.size();
+    const auto promise = owned->deferred.Promise();
+    const auto progress = owned->progress;
+    Reading* const reading = owned.release();
+    const auto finish = Napi::ThreadSafeFunction::New(env, Napi::Function(), "read", 0, 1,
+                                                      [reading](Napi::Env) { delete reading; });
+    reading->hook();  // after the function has set its own: they are called last come, first
+    progress->wait_for(devices.size(), [finish, reading] {
+      finish.BlockingCall([reading](Napi::Env e, Napi::Function) {
+        try {
+          settle(e, reading);
+        } catch (const Napi::Error&) {  // the environment is going: nobody is left to tell
+        }
+      });
+      finish.Release();
+    });
     for (const Device device : devices)
-      notify(device, [reading](std::exception_ptr error) { one_done(reading, std::move(error)); });
-    one_done(reading, nullptr);
+      notify(device,
+             [progress, device](std::exception_ptr error) { progress->one_done(device, std::move(error)); });
+    progress->one_done({}, nullptr);
     return promise;
   });
 }
@@ -150,7 +209,7 @@ Napi::Value read_sync(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const Tensor tensor = from_handle(info[0], "readSync", 0);
     auto buffer = Napi::ArrayBuffer::New(info.Env(), tensor.bytes());
-    download(tensor.device(), buffer.Data(), tensor.data(), tensor.bytes());
+    download(tensor.device(), std::make_shared<HostMemory>(buffer.Data()), tensor.data(), tensor.bytes());
     synchronize(tensor.device());
     return buffer;
   });

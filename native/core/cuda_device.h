@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/allocator.h"
+#include "core/host_memory.h"
 #include "core/stream.h"
 
 // The CUDA devices, as core/ sees them. Defined once a build: by cuda/ (a driver and its devices), by
@@ -38,10 +39,13 @@ MemoryStatistics memory_statistics(int index);
 void upload(int index, void* to, const void* from, size_t bytes);
 // Queues copies to the device beside its other work: see cae::upload_beside.
 void upload_beside(int index, const std::vector<HostCopy>& copies);
-// Queues a copy from the device. `to` must live until notify, queued after it, calls back.
-void download(int index, void* to, const void* from, size_t bytes);
-// Calls done(error) from another thread when everything queued so far has run; the error, if any, is taken.
+// Queues a copy from the device.
+void download(int index, std::shared_ptr<HostMemory> to, const void* from, size_t bytes);
+// Calls done(error) from another thread when everything queued so far has run, with its error, if there is
+// one: what a kernel noted is said once, to the first who asks.
 void notify(int index, std::function<void(std::exception_ptr)> done);
+// See cae::acknowledge; a device's work runs on after an error anyway.
+void acknowledge(int index, const std::exception_ptr& error);
 // Waits for everything queued so far and throws the pending error, if there is one.
 void synchronize(int index);
 StreamStatistics stream_statistics(int index);

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <charconv>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 
@@ -27,9 +28,14 @@ Device device_from_name(const std::string& name) {
   return {DeviceKind::Cuda, index};
 }
 
-// Never destroyed: the process may end while JavaScript still holds tensors.
+// Never destroyed: the process may end while JavaScript still holds tensors. Its work ends before the
+// libraries that it calls are taken down.
 CpuStream& cpu_stream() {
-  static auto* stream = new CpuStream();
+  static CpuStream* const stream = [] {
+    auto* made = new CpuStream();
+    std::atexit([] { cpu_stream().abandon(); });
+    return made;
+  }();
   return *stream;
 }
 
@@ -74,14 +80,19 @@ void upload_beside(Device device, const std::vector<HostCopy>& copies) {
   for (const HostCopy& copy : copies) upload(device, copy.to, copy.from, copy.bytes);
 }
 
-void download(Device device, void* to, const void* from, size_t bytes) {
-  if (device.kind == DeviceKind::Cuda) return cuda::download(device.index, to, from, bytes);
-  cpu_stream().enqueue("download", [to, from, bytes] { std::memcpy(to, from, bytes); });
+void download(Device device, std::shared_ptr<HostMemory> to, const void* from, size_t bytes) {
+  if (device.kind == DeviceKind::Cuda) return cuda::download(device.index, std::move(to), from, bytes);
+  cpu_stream().enqueue("download", [to = std::move(to), from, bytes] { to->write(0, from, bytes); });
 }
 
 void notify(Device device, std::function<void(std::exception_ptr)> done) {
   if (device.kind == DeviceKind::Cuda) return cuda::notify(device.index, std::move(done));
   cpu_stream().notify(std::move(done));
+}
+
+void acknowledge(Device device, const std::exception_ptr& error) {
+  if (device.kind == DeviceKind::Cuda) return cuda::acknowledge(device.index, error);
+  cpu_stream().acknowledge(error);
 }
 
 void synchronize(Device device) {

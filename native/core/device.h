@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/allocator.h"
+#include "core/host_memory.h"
 #include "core/stream.h"
 
 namespace cae {
@@ -42,11 +43,15 @@ void upload(Device device, void* to, const void* from, size_t bytes);
 // was queued before the last such call alone: nothing queued since may use their destinations, so a caller
 // takes two sets of them by turns.
 void upload_beside(Device device, const std::vector<HostCopy>& copies);
-// Queues a copy out of device memory. `to` must live until notify, queued after it, calls back.
-void download(Device device, void* to, const void* from, size_t bytes);
-// Calls done(error) from another thread when everything queued so far has run; the error, if any, is taken.
+// Queues a copy out of device memory. `to` must stay open until notify, queued after it, calls back, or be
+// closed before its memory goes.
+void download(Device device, std::shared_ptr<HostMemory> to, const void* from, size_t bytes);
+// Calls done(error) from another thread when everything queued so far has run, with the error of this
+// thread's work, if there is one.
 void notify(Device device, std::function<void(std::exception_ptr)> done);
-// Waits for everything queued so far and throws the pending error, if there is one.
+// Work that this thread queues from here on runs again after such an error.
+void acknowledge(Device device, const std::exception_ptr& error);
+// Waits for everything queued so far; throws and acknowledges the error of this thread's work.
 void synchronize(Device device);
 StreamStatistics stream_statistics(Device device);
 

@@ -1,5 +1,6 @@
 #include "core/stream.h"
 
+#include <atomic>
 #include <chrono>
 #include <future>
 #include <utility>
@@ -8,6 +9,13 @@
 
 namespace cae {
 namespace {
+// Threads' own ids may be given again when they have ended.
+uint64_t this_thread() {
+  static std::atomic<uint64_t> threads{0};
+  thread_local const uint64_t number = ++threads;
+  return number;
+}
+
 uint64_t nanoseconds(std::chrono::steady_clock::duration d) {
   return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(d).count());
 }
@@ -38,6 +46,7 @@ CpuStream::~CpuStream() {
 }
 
 void CpuStream::push(Item item) {
+  item.thread = this_thread();
   {
     const std::lock_guard lock(mutex_);
     queue_.push_back(std::move(item));
@@ -50,14 +59,23 @@ void CpuStream::enqueue(const char* op, std::function<void()> task) {
 }
 
 void CpuStream::notify(std::function<void(std::exception_ptr)> done) {
-  push({"notify", nullptr, std::move(done)});
+  push({"notify", nullptr, [done = std::move(done)](const std::exception_ptr& error) { done(error); }});
+}
+
+void CpuStream::acknowledge(std::exception_ptr error) {
+  push({"acknowledge", nullptr, [error = std::move(error)](std::exception_ptr& pending) {
+          if (pending == error) pending = nullptr;
+        }});
 }
 
 void CpuStream::synchronize() {
   ++waits_;
   std::promise<std::exception_ptr> reached;
   notify([&reached](std::exception_ptr error) { reached.set_value(std::move(error)); });
-  if (const auto error = reached.get_future().get()) std::rethrow_exception(error);
+  if (const auto error = reached.get_future().get()) {
+    acknowledge(error);
+    std::rethrow_exception(error);
+  }
 }
 
 void CpuStream::drain() {
@@ -68,11 +86,16 @@ void CpuStream::drain() {
 }
 
 void CpuStream::always(std::function<void()> task) {
-  // A task proper would be dropped after an error; done() without taking it is what is wanted.
-  push({"always", nullptr, [this, task = std::move(task)](std::exception_ptr error) {
-          error_ = std::move(error);
-          task();
-        }});
+  push({"always", nullptr, [task = std::move(task)](const std::exception_ptr&) { task(); }});
+}
+
+void CpuStream::abandon() {
+  {
+    const std::lock_guard lock(mutex_);
+    abandoned_ = stopping_ = true;
+  }
+  wake_.notify_one();
+  worker_.join();
 }
 
 void CpuStream::work() {
@@ -86,7 +109,7 @@ void CpuStream::work() {
         idle_ns_ += nanoseconds(Clock::now() - *waiting_since_);
         waiting_since_.reset();
       }
-      if (queue_.empty()) return;
+      if (queue_.empty() || abandoned_) return;
       item = std::move(queue_.front());
       queue_.pop_front();
     }
@@ -95,16 +118,17 @@ void CpuStream::work() {
 }
 
 void CpuStream::run(Item& item) {
+  std::exception_ptr& error = errors_[item.thread];
   if (item.done) {
-    item.done(std::exchange(error_, nullptr));
+    item.done(error);
     return;
   }
-  if (error_) return;
+  if (error) return;
   const auto start = Clock::now();
   try {
     item.task();
   } catch (...) {
-    error_ = named(item.op);
+    error = named(item.op);
   }
   const uint64_t taken = nanoseconds(Clock::now() - start);
   busy_ns_ += taken;

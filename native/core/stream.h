@@ -37,8 +37,8 @@ struct HostCopy {
 };
 
 // The CPU's stream: a worker thread runs queued tasks in order, as a CUDA stream does. Ops queue their work
-// and return; the host runs ahead. A task that throws stops the queue's work (later tasks are dropped, since
-// they would compute from nothing) until the error is taken by synchronize() or by a task given to notify().
+// and return; the host runs ahead. Once a task throws, what its thread has queued is dropped, since it would
+// compute from nothing, up to where that thread acknowledges the error. Other threads' work goes on.
 class CpuStream {
  public:
   CpuStream();
@@ -48,14 +48,19 @@ class CpuStream {
 
   // `op` must be a string literal; it is named in the error of a failing task.
   void enqueue(const char* op, std::function<void()> task);
-  // Calls done(error) from the worker when everything queued so far has run; the error, if any, is taken.
+  // Calls done(error) from the worker when everything queued so far has run, with the error of this thread's
+  // work, if there is one.
   void notify(std::function<void(std::exception_ptr)> done);
-  // Waits for everything queued so far and throws the pending error, if there is one.
+  // What this thread queues from here on runs again after that error. Nothing if it has been said already.
+  void acknowledge(std::exception_ptr error);
+  // Waits for everything queued so far; throws and acknowledges the error of this thread's work.
   void synchronize();
-  // Waits without taking the error.
+  // Waits, error or not.
   void drain();
   // Runs a task in order with the others, after an error too. It must not throw.
   void always(std::function<void()> task);
+  // Returns after the task under way; what else is queued never runs.
+  void abandon();
 
   StreamStatistics statistics() const;
   // By the name of the op.
@@ -63,10 +68,12 @@ class CpuStream {
 
  private:
   using Clock = std::chrono::steady_clock;
+  using Errors = std::map<uint64_t, std::exception_ptr>;  // by the thread whose work failed
   struct Item {
     const char* op;
     std::function<void()> task;
-    std::function<void(std::exception_ptr)> done;
+    std::function<void(std::exception_ptr&)> done;  // runs after an error, too, and may change it
+    uint64_t thread = 0;                            // that queued it
   };
   void push(Item item);
   void work();
@@ -76,7 +83,8 @@ class CpuStream {
   std::condition_variable wake_;
   std::deque<Item> queue_;
   bool stopping_ = false;
-  std::exception_ptr error_;                        // touched by the worker alone
+  bool abandoned_ = false;
+  Errors errors_;                                   // touched by the worker alone
   std::map<const char*, OpStatistics> ops_;         // under mutex_, like the queue
   std::optional<Clock::time_point> waiting_since_;  // set while the worker waits on an empty queue
   std::atomic<uint64_t> tasks_{0}, busy_ns_{0}, idle_ns_{0}, waits_{0};

@@ -214,7 +214,7 @@ void upload_beside(int index, const std::vector<HostCopy>& copies) {
   check_cuda(cudaStreamWaitEvent(context.stream, context.copied), "upload");
 }
 
-void download(int index, void* to, const void* from, size_t bytes) {
+void download(int index, std::shared_ptr<HostMemory> to, const void* from, size_t bytes) {
   Context& context = open(index);
   check_not_recording(context, "download");
   for (size_t done = 0; done < bytes; done += Staging::kPiece) {
@@ -223,9 +223,8 @@ void download(int index, void* to, const void* from, size_t bytes) {
     check_cuda(cudaMemcpyAsync(piece, static_cast<const char*>(from) + done, part, cudaMemcpyDeviceToHost,
                                context.stream),
                "download");
-    context.waiter->after(context.stream, [&context, piece, part,
-                                           at = static_cast<char*>(to) + done](std::exception_ptr error) {
-      if (!error) std::memcpy(at, piece, part);
+    context.waiter->after(context.stream, [&context, piece, part, done, to](std::exception_ptr error) {
+      if (!error) to->write(done, piece, part);
       context.staging.give_back(piece, part);
     });
   }
@@ -243,6 +242,8 @@ void notify(int index, std::function<void(std::exception_ptr)> done) {
     done(error);
   });
 }
+
+void acknowledge(int /*index*/, const std::exception_ptr& /*error*/) {}
 
 void synchronize(int index) {
   ++open(index).waits;

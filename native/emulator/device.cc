@@ -93,9 +93,9 @@ void upload(int, void* to, const void* from, size_t bytes) {
   stream().enqueue("upload", [staged, to, bytes] { std::memcpy(to, staged.get(), bytes); });
 }
 
-void download(int, void* to, const void* from, size_t bytes) {
+void download(int, std::shared_ptr<HostMemory> to, const void* from, size_t bytes) {
   emulator::check_not_recording("download");
-  stream().enqueue("download", [to, from, bytes] { std::memcpy(to, from, bytes); });
+  stream().enqueue("download", [to = std::move(to), from, bytes] { to->write(0, from, bytes); });
 }
 
 void notify(int index, std::function<void(std::exception_ptr)> done) {
@@ -103,6 +103,10 @@ void notify(int index, std::function<void(std::exception_ptr)> done) {
   emulator::check_not_recording("notify");
   stream().enqueue("kernel", [] { throw_fault(fault); });
   stream().notify(std::move(done));
+}
+
+void acknowledge(int, const std::exception_ptr& error) {
+  stream().acknowledge(error);
 }
 
 void synchronize(int index) {

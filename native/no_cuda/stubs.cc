@@ -57,12 +57,16 @@ void upload(int index, void* to, const void* from, size_t bytes) {
 void upload_beside(int index, const std::vector<HostCopy>& copies) {
   fail("upload", kNone);
 }
-void download(int index, void* to, const void* from, size_t bytes) {
+// NOLINTNEXTLINE(performance-unnecessary-value-param): the signature of builds with CUDA, which move it on
+void download(int index, std::shared_ptr<HostMemory> to, const void* from, size_t bytes) {
   fail("download", kNone);
 }
 // NOLINTNEXTLINE(performance-unnecessary-value-param): the signature of builds with CUDA, which move it on
 void notify(int index, std::function<void(std::exception_ptr)> done) {
   fail("notify", kNone);
+}
+void acknowledge(int index, const std::exception_ptr& error) {
+  fail("acknowledge", kNone);
 }
 void synchronize(int index) {
   fail("synchronize", kNone);
