@@ -182,7 +182,7 @@ void conv2d_forward(const TensorView& x, const TensorView& weight, const TensorV
       out[yi] += x.data<double>()[xi] * weight.data<double>()[wi];
     });
     if (relu)
-      for (int64_t i = 0; i < y.numel(); ++i) out[i] = out[i] > 0 ? out[i] : 0;
+      for (int64_t i = 0; i < y.numel(); ++i) out[i] = out[i] < 0 ? 0 : out[i];
     return;
   }
   if (winograd_applies(x, weight, stride, padding)) {
