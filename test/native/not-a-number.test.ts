@@ -23,6 +23,24 @@ describe.each<['f32' | 'bf16' | 'f64']>([['f32'], ['bf16'], ['f64']])('a NaN in 
     });
   });
 
+  // By oneDNN, Winograd's way and plain loops, as the dtype and the channels go.
+  it.each([
+    [3, 3, 1, 9],
+    [64, 3, 1, 9],
+    [3, 4, 2, 4],
+  ])('goes through the relu of a convolution of %i channels, kernel %i', (channels, kernel, stride, all) => {
+    scope(() => {
+      const side = 40;
+      const pixels = new Array(side * side * channels).fill(1);
+      pixels[20 * side * channels + 20 * channels] = nan;
+      const x = tensor(pixels, [1, side, side, channels]);
+      const taps = tensor(new Array(64 * channels * kernel ** 2).fill(-1), [64, channels, kernel, kernel]);
+      const y = numbers(native.conv2d(x, taps, null, stride, 1, true));
+      expect(y.filter(Number.isNaN).length).toBeGreaterThanOrEqual(64 * all);
+      expect(y.filter((v) => !Number.isNaN(v)).every((v) => v === 0)).toBe(true);
+    });
+  });
+
   it.each([0, 1, 2, 3])('wins in the pool from place %i, and gets the gradient', (place) => {
     scope(() => {
       const channels = 9;
