@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { native } from '../../lib/native/addon.js';
 import type { Handle } from '../../lib/native/bindings.js';
+import { nativeImages } from '../../lib/native/image.js';
 import { defaultDevice } from '../../lib/tensor/device.js';
 import { scope } from '../../lib/tensor/scope.js';
 import { type Dtype, Tensor } from '../../lib/tensor/tensor.js';
@@ -67,7 +68,9 @@ describe('numbers given for integers', () => {
   });
 
   it('32-bit ones are not cut down either', () => {
-    expect(() => native.setThreads(2 ** 32 + 1)).toThrow(/setThreads.*argument 1 must be an integer/);
+    expect(() => nativeImages.imagePool(2 ** 32 + 1)).toThrow(
+      /imagePool.*argument 1 must be an integer of 32 bits/,
+    );
     expect(() => native.setThreads(1.5)).toThrow(/setThreads.*argument 1 must be an integer/);
   });
 });
