@@ -2,6 +2,9 @@
 
 #include <napi.h>
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -31,6 +34,19 @@ struct Argument {
   }
 };
 
+// A number given for an integral parameter: nothing is cut off.
+template <typename T>
+T whole_number(const Argument& a) {
+  constexpr double kMost = 9007199254740992;  // 2^53: a double holds every integer up to it
+  constexpr double low = std::max(static_cast<double>(std::numeric_limits<T>::min()), -kMost);
+  constexpr double high = std::min(static_cast<double>(std::numeric_limits<T>::max()), kMost);
+  const double number = a.value.As<Napi::Number>().DoubleValue();
+  if (!(number >= low && number <= high) || number != std::trunc(number))
+    fail(a.op, "argument ", a.position + 1, " must be an integer ",
+         sizeof(T) > 4 ? "within ±2^53" : "of 32 bits", ", got ", number);
+  return static_cast<T>(number);
+}
+
 template <typename T>
 T from_js(const Argument& a) {
   if constexpr (std::is_same_v<T, Tensor>) {
@@ -43,7 +59,10 @@ T from_js(const Argument& a) {
     return a.value.As<Napi::Boolean>().Value();
   } else if constexpr (std::is_arithmetic_v<T>) {
     if (!a.value.IsNumber()) a.expected("a number");
-    return static_cast<T>(a.value.As<Napi::Number>().DoubleValue());
+    if constexpr (std::is_integral_v<T>)
+      return whole_number<T>(a);
+    else
+      return static_cast<T>(a.value.As<Napi::Number>().DoubleValue());
   } else if constexpr (std::is_same_v<T, std::string>) {
     if (!a.value.IsString()) a.expected("a string");
     return a.value.As<Napi::String>().Utf8Value();

@@ -26,8 +26,8 @@ Tensor Tensor::reshape(Shape shape) const {
 }
 
 Tensor Tensor::rows(int64_t start, int64_t count) const {
-  check(shape_.rank() > 0 && start >= 0 && count >= 0 && start + count <= shape_[0], "rows", "rows ", start,
-        " to ", start + count, " of ", shape_);
+  check(shape_.rank() > 0 && start >= 0 && start <= shape_[0] && count >= 0 && count <= shape_[0] - start,
+        "rows", count, " rows from ", start, " on of ", shape_);
   std::array<int64_t, Shape::kMaxRank> extents{};
   std::ranges::copy(shape_.extents(), extents.begin());
   extents[0] = count;

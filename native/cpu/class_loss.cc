@@ -33,6 +33,15 @@ RowSum<Acc<T>> row_sum(const T* logits, int64_t columns) {
   return {top, sum};
 }
 
+// Σ (top − logit)
+template <typename T, typename A = Acc<T>>
+A distance_below(A top, const T* logits, int64_t columns) {
+  A distance = 0;
+#pragma omp simd reduction(+ : distance)
+  for (int64_t c = 0; c < columns; ++c) distance += top - load(logits[c]);
+  return distance;
+}
+
 // Runs row(r, logits, dlogits), which returns the row's loss, over all rows; writes the mean loss.
 template <typename T, typename Row>
 void over_rows(const TensorView& logits, const TensorView& loss, const TensorView& dlogits, Row&& row) {
@@ -92,14 +101,13 @@ void smooth_cross_entropy_forward(const TensorView& logits, const TensorView& la
       const RowSum<A> all = row_sum(in, columns);
       const A top = all.top;
       const A sum = all.sum;
-      A distance = 0;  // Σ (top − logit)
-#pragma omp simd reduction(+ : distance)
-      for (int64_t c = 0; c < columns; ++c) distance += top - load(in[c]);
+      // Without smoothing, a logit of −∞ beside the label's costs nothing.
+      const A others = other == 0 ? A(0) : other * distance_below(top, in, columns);
 #pragma omp simd
       for (int64_t c = 0; c < columns; ++c)
         out[c] = store<T>((vexp(load(in[c]) - top) / sum - other) * share);
       out[label] = store<T>((vexp(wanted - top) / sum - other - right) * share);
-      return static_cast<double>(std::log(sum) + right * (top - wanted) + other * distance);
+      return static_cast<double>(std::log(sum) + right * (top - wanted) + others);
     });
   });
 }

@@ -38,7 +38,7 @@ memory empty(const memory::desc& d) {
   return {d, onednn_engine(), nullptr};
 }
 
-Plan make_plan(Pass pass, const Geometry& g, Dtype dtype, Dtype weight_dtype, bool bias, bool relu) {
+Plan make_plan(Pass pass, const Geometry& g, Dtype dtype, Dtype weight_dtype, bool bias) {
   const auto type = onednn_type(dtype);
   const auto nhwc = [&](const Shape& s) {
     return memory::desc({s[0], s[3], s[1], s[2]}, type, memory::format_tag::nhwc);
@@ -57,18 +57,12 @@ Plan make_plan(Pass pass, const Geometry& g, Dtype dtype, Dtype weight_dtype, bo
   const memory::dims near_pad{g.padding, g.padding};
   const memory::dims far_pad{far(1), far(2)};
   constexpr auto direct = dnnl::algorithm::convolution_direct;
-  dnnl::primitive_attr attributes;
-  if (relu) {
-    dnnl::post_ops after;
-    after.append_eltwise(1.f, dnnl::algorithm::eltwise_relu, 0.f, 0.f);
-    attributes.set_post_ops(after);
-  }
   // Backward passes are described beside the forward one that they belong to.
   const dnnl::convolution_forward::primitive_desc forward(
       {pass == Pass::Forward ? dnnl::prop_kind::forward_inference : dnnl::prop_kind::forward_training, direct,
        x, pass == Pass::Weight ? memory::desc(w_dims, type, memory::format_tag::any) : any, b, y, strides,
        near_pad, far_pad},
-      attributes, onednn_engine());
+      onednn_engine());
   Plan plan;
   memory::desc chosen;
   if (pass == Pass::Forward) {
@@ -106,17 +100,16 @@ void* packed_room(size_t bytes) {
   return room.data() + (kLine - address % kLine) % kLine;
 }
 
-Plan& plan_for(Pass pass, const Geometry& g, Dtype dtype, Dtype weight_dtype, bool bias, bool relu) {
-  using Key = std::tuple<Pass, std::vector<int64_t>, Dtype, Dtype, bool, bool>;
+Plan& plan_for(Pass pass, const Geometry& g, Dtype dtype, Dtype weight_dtype, bool bias) {
+  using Key = std::tuple<Pass, std::vector<int64_t>, Dtype, Dtype, bool>;
   static thread_local std::map<Key, Plan> plans;
   std::vector<int64_t> extents;
   for (const Shape* shape : {&g.x, &g.y, &g.weight})
     extents.insert(extents.end(), shape->extents().begin(), shape->extents().end());
   extents.insert(extents.end(), {g.stride, g.padding});
-  const Key key{pass, extents, dtype, weight_dtype, bias, relu};
+  const Key key{pass, extents, dtype, weight_dtype, bias};
   auto found = plans.find(key);
-  if (found == plans.end())
-    found = plans.emplace(key, make_plan(pass, g, dtype, weight_dtype, bias, relu)).first;
+  if (found == plans.end()) found = plans.emplace(key, make_plan(pass, g, dtype, weight_dtype, bias)).first;
   Plan& plan = found->second;
   if (plan.reordered) plan.weight.set_data_handle(packed_room(plan.weight.get_desc().get_size()));
   return plan;
@@ -170,6 +163,18 @@ void add_bias(const TensorView& y, const TensorView& bias) {
   });
 }
 
+// In place, after oneDNN, whose own relu makes a NaN zero.
+void relu_in_place(const TensorView& y) {
+  dispatch_float(y.dtype, "conv2d", [&]<typename T>(T) {
+    T* to = y.data<T>();
+#pragma omp parallel for simd schedule(static)
+    for (int64_t i = 0; i < y.numel(); ++i) {
+      const auto value = load(to[i]);
+      to[i] = store<T>(value < 0 ? 0 : value);
+    }
+  });
+}
+
 }  // namespace
 
 void conv2d_forward(const TensorView& x, const TensorView& weight, const TensorView& bias, int64_t stride,
@@ -181,8 +186,7 @@ void conv2d_forward(const TensorView& x, const TensorView& weight, const TensorV
     for_taps(g, [&](int64_t xi, int64_t wi, int64_t yi) {
       out[yi] += x.data<double>()[xi] * weight.data<double>()[wi];
     });
-    if (relu)
-      for (int64_t i = 0; i < y.numel(); ++i) out[i] = out[i] > 0 ? out[i] : 0;
+    if (relu) relu_in_place(y);
     return;
   }
   if (winograd_applies(x, weight, stride, padding)) {
@@ -199,7 +203,7 @@ void conv2d_forward(const TensorView& x, const TensorView& weight, const TensorV
     widened_conv_forward(x, weight, bias, stride, padding, relu, y);
     return;
   }
-  Plan& plan = plan_for(Pass::Forward, g, x.dtype, weight.dtype, static_cast<bool>(bias), relu);
+  Plan& plan = plan_for(Pass::Forward, g, x.dtype, weight.dtype, static_cast<bool>(bias));
   plan.x.set_data_handle(x.pointer);
   plan.y.set_data_handle(y.pointer);
   plan.plain_weight.set_data_handle(weight.pointer);
@@ -212,6 +216,7 @@ void conv2d_forward(const TensorView& x, const TensorView& weight, const TensorV
   }
   plan.primitive.execute(onednn_stream(), arguments);
   onednn_stream().wait();
+  if (relu) relu_in_place(y);
 }
 
 // oneDNN's own order depends on the whole convolution, and costs one pass over the weight: none is kept.
@@ -239,7 +244,7 @@ void conv2d_backward_input(const TensorView& dy, const TensorView& weight, const
     widened_conv_backward_input(dy, weight, bias, stride, padding, dx);
     return;
   }
-  Plan& plan = plan_for(Pass::Input, g, dy.dtype, weight.dtype, false, false);
+  Plan& plan = plan_for(Pass::Input, g, dy.dtype, weight.dtype, false);
   plan.x.set_data_handle(dx.pointer);
   plan.y.set_data_handle(dy.pointer);
   plan.plain_weight.set_data_handle(weight.pointer);
@@ -263,7 +268,7 @@ void conv2d_backward_weight(const TensorView& dy, const TensorView& x, int64_t s
     widened_conv_backward_weight(dy, x, stride, padding, dweight, dbias, accumulate);
     return;
   } else {
-    Plan& plan = plan_for(Pass::Weight, g, x.dtype, Dtype::F32, false, false);
+    Plan& plan = plan_for(Pass::Weight, g, x.dtype, Dtype::F32, false);
     static thread_local std::vector<float> fresh;
     const int64_t n = dweight.numel();
     if (accumulate) fresh.resize(static_cast<size_t>(n));

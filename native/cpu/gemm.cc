@@ -7,6 +7,7 @@
 
 #include "cpu/onednn.h"
 #include "cpu/panel_gemm.h"
+#include "cpu/vector_math.h"
 #include "cpu/widened.h"
 
 namespace cae::cpu {
@@ -95,12 +96,25 @@ void widened_gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c, 
   }
 }
 
+// The result of a product over no elements: the bias in each row, or zeros.
+void fill_rows(int64_t m, int64_t n, void* c, Dtype c_dtype, const void* bias) {
+  dispatch_float(c_dtype, "gemm", [&]<typename T>(T) {
+    const auto* shift = static_cast<const Acc<T>*>(bias);
+    T* to = static_cast<T*>(c);
+    for (int64_t i = 0; i < m * n; ++i) to[i] = store<T>(shift == nullptr ? Acc<T>(0) : shift[i % n]);
+  });
+}
+
 }  // namespace
 
 void gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c, Dtype c_dtype, const void* bias,
           bool accumulate) {
   check(bias == nullptr || !accumulate, "gemm", "sums start from a bias or go on in c, not both");
   if (m == 0 || n == 0) return;
+  if (k == 0) {
+    if (!accumulate) fill_rows(m, n, c, c_dtype, bias);
+    return;
+  }
   if (panel_gemm_applies(m, n, k, a, b, c_dtype, accumulate))
     panel_gemm(m, n, k, a, b, c, c_dtype, static_cast<const float*>(bias), accumulate);
   else if (a.dtype == Dtype::F64)

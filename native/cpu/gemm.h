@@ -14,9 +14,9 @@ struct Matrix {
 };
 
 // c [m,n] = a [m,k] · b [k,n] (+ bias [n]), or c += a · b where it accumulates, which takes no bias; all
-// matrices dense. f32 and bf16 inputs go by packed panels (cpu/panel_gemm.h) or through oneDNN, whose
-// primitives are built once a shape, with bf16 or f32 results and an f32 bias; bf16 is widened to f32 where
-// oneDNN has none. f64 goes through a plain blocked loop.
+// matrices dense, and k may be 0. f32 and bf16 inputs go by packed panels (cpu/panel_gemm.h) or through
+// oneDNN, whose primitives are built once a shape, with bf16 or f32 results and an f32 bias; bf16 is widened
+// to f32 where oneDNN has none. f64 goes through a plain blocked loop.
 void gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c, Dtype c_dtype, const void* bias,
           bool accumulate);
 

@@ -22,14 +22,20 @@ void map(const char* op, const TensorView& a, const TensorView& b, const TensorV
   });
 }
 
+// The larger one, or the NaN of the two.
+template <typename A>
+CAE_INLINE A larger(A a, A b) {
+  return b > a || std::isnan(b) ? b : a;
+}
+
 }  // namespace
 
 void relu_forward(const TensorView& x, const TensorView& y) {
-  map("relu", x, x, y, [](auto v, auto) { return v > 0 ? v : decltype(v)(0); });
+  map("relu", x, x, y, [](auto v, auto) { return v < 0 ? decltype(v)(0) : v; });  // a NaN stays
 }
 
 void relu_backward(const TensorView& dy, const TensorView& y, const TensorView& dx) {
-  map("relu_backward", dy, y, dx, [](auto d, auto v) { return v > 0 ? d : decltype(d)(0); });
+  map("relu_backward", dy, y, dx, [](auto d, auto v) { return v <= 0 ? decltype(d)(0) : d; });
 }
 
 void sigmoid_forward(const TensorView& x, const TensorView& y) {
@@ -52,9 +58,9 @@ void max_pool2_forward(const TensorView& x, const TensorView& y) {
         T* to = y.data<T>() + (row * width + j) * channels;
 #pragma omp simd
         for (int64_t c = 0; c < channels; ++c) {
-          const auto a = std::max(load(upper[c]), load(upper[channels + c]));
-          const auto b = std::max(load(lower[c]), load(lower[channels + c]));
-          to[c] = store<T>(std::max(a, b));
+          const auto a = larger(load(upper[c]), load(upper[channels + c]));
+          const auto b = larger(load(lower[c]), load(lower[channels + c]));
+          to[c] = store<T>(larger(a, b));
         }
       }
   });
@@ -73,7 +79,8 @@ void max_pool2_backward(const TensorView& dy, const TensorView& x, const TensorV
                                 upper + 2 * width * channels + channels};
           int64_t best = at[0];
           for (const int64_t i : at) {
-            if (load(x.data<T>()[i]) > load(x.data<T>()[best])) best = i;
+            const auto value = load(x.data<T>()[i]);
+            if (value > load(x.data<T>()[best]) || std::isnan(value)) best = i;  // torch's last NaN
             dx.data<T>()[i] = T(0);
           }
           dx.data<T>()[best] = dy.data<T>()[(row * width + j) * channels + c];
@@ -118,10 +125,15 @@ void argmax_forward(const TensorView& x, const TensorView& y) {
     for (int64_t row = 0; row < y.numel(); ++row) {
       const T* in = x.data<T>() + row * columns;
       auto top = load(in[0]);
-#pragma omp simd reduction(max : top)
-      for (int64_t c = 0; c < columns; ++c) top = load(in[c]) > top ? load(in[c]) : top;
+      int odd = 0;  // whether there is a NaN, which comes before any number
+#pragma omp simd reduction(max : top) reduction(| : odd)
+      for (int64_t c = 0; c < columns; ++c) {
+        const auto value = load(in[c]);
+        top = value > top ? value : top;
+        odd |= static_cast<int>(std::isnan(value));
+      }
       int64_t best = 0;
-      while (best + 1 < columns && load(in[best]) != top) ++best;
+      while (best + 1 < columns && (odd != 0 ? !std::isnan(load(in[best])) : load(in[best]) != top)) ++best;
       y.data<int32_t>()[row] = static_cast<int32_t>(best);
     }
   });

@@ -24,7 +24,7 @@ struct BiasRelu {
 #pragma unroll
     for (int i = 0; i < N; ++i) {
       value.at[i] += shift.at[i];
-      if (relu && !(value.at[i] > 0)) value.at[i] = 0;
+      if (relu && value.at[i] < 0) value.at[i] = 0;
     }
     store<N>(y + row * columns + column, value);
   }

@@ -62,9 +62,11 @@ __global__ void __launch_bounds__(kThreads)
   if (!known && threadIdx.x == 0)
     report(fault, Fault::SmoothCrossEntropyLabel, label, static_cast<int64_t>(blockIdx.x), columns);
   const RowSum<A> all = row_sum(columns, in);
-  A distance = 0;
-  for (int64_t c = threadIdx.x; c < columns; c += kThreads) distance += all.top - static_cast<A>(in[c]);
-  distance = over_block<Sum>(distance);
+  A others = 0;  // Σ other·(top − logit); without smoothing, a logit of −∞ costs nothing
+  if (other != 0) {
+    for (int64_t c = threadIdx.x; c < columns; c += kThreads) others += all.top - static_cast<A>(in[c]);
+    others = other * over_block<Sum>(others);
+  }
   const A factor = A(1) / all.sum;
   for (int64_t c = threadIdx.x; c < columns; c += kThreads) {
     const A target = c == label ? other + right : other;
@@ -72,7 +74,7 @@ __global__ void __launch_bounds__(kThreads)
   }
   if (threadIdx.x != 0) return;
   const A wanted = known ? static_cast<A>(in[label]) : A(0);
-  losses[blockIdx.x] = std::log(all.sum) + right * (all.top - wanted) + other * distance;
+  losses[blockIdx.x] = std::log(all.sum) + right * (all.top - wanted) + others;
 }
 
 // How many come before the label's logit: larger ones, and equal ones in front of it.

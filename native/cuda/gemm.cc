@@ -215,6 +215,15 @@ Plan make_plan(const char* op, const Key& key, const Product& p, void* vector) {
   return plan;
 }
 
+// The result of a product over no elements: the bias in each row, or zeros.
+void fill_rows(const char* op, const Product& p) {
+  if (p.accumulate) return;
+  const TensorView c{p.c, {p.batch * p.m, p.n}, p.c_dtype};
+  fill_constant(c, 0);
+  const Dtype full = p.c_dtype == Dtype::F64 ? Dtype::F64 : Dtype::F32;
+  if (p.bias != nullptr) add_bias(op, c, {const_cast<void*>(p.bias), {p.n}, full}, false);
+}
+
 // Runs the product, or answers false where the library does not do it with this epilogue.
 bool multiply(const char* op, const Product& p, Epilogue epilogue, void* vector, Dtype vector_dtype) {
   static std::map<Key, Plan> plans;
@@ -248,7 +257,7 @@ bool multiply(const char* op, const Product& p, Epilogue epilogue, void* vector,
 
 void gemm(const char* op, const Product& p) {
   if (p.m == 0 || p.n == 0 || p.batch == 0) return;
-  check(p.k > 0, op, "a product over no elements: [", p.m, ",0]·[0,", p.n, "]");
+  if (p.k == 0) return fill_rows(op, p);
   check(p.a.dtype == p.b.dtype, op, "a product of ", dtype_name(p.a.dtype), " and ", dtype_name(p.b.dtype));
   const Dtype full = p.a.dtype == Dtype::F64 ? Dtype::F64 : Dtype::F32;
   void* const bias = const_cast<void*>(p.bias);

@@ -112,13 +112,24 @@ __device__ inline A over_block(A value) {
   return over_warp<How>(lane < warps ? parts[lane] : How::template start<A>());
 }
 
-// A value and where it was found; the larger wins, and of equals the first.
+// A NaN comes before any number, a larger number before a smaller one.
+template <typename A>
+__device__ inline bool comes_before(A a, A b) {
+  return a > b || (std::isnan(a) && !std::isnan(b));
+}
+
+template <typename A>
+__device__ inline A first_of(A a, A b) {
+  return comes_before(b, a) ? b : a;
+}
+
+// A value and where it was found; a NaN or else the larger wins, and of equals the first.
 template <typename A>
 struct Found {
   A value;
   int index;
   __device__ void offer(A other, int at) {
-    if (other > value || (other == value && at < index)) {
+    if (comes_before(other, value) || (at < index && !comes_before(value, other))) {
       value = other;
       index = at;
     }

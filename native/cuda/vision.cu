@@ -12,13 +12,13 @@ constexpr int kThreads = 256;  // of a block that has one row
 struct Relu {
   template <typename A>
   __device__ A operator()(int64_t, A v) const {
-    return v > 0 ? v : A(0);
+    return v < 0 ? A(0) : v;  // a NaN stays
   }
 };
 struct ReluSlope {
   template <typename A>
   __device__ A operator()(int64_t, A d, A v) const {
-    return v > 0 ? d : A(0);
+    return v <= 0 ? A(0) : d;
   }
 };
 struct Sigmoid {
@@ -57,7 +57,7 @@ struct MaxPool2 {
     const auto c = load<N>(lower);
     auto d = load<N>(lower + channels);
 #pragma unroll
-    for (int i = 0; i < N; ++i) d.at[i] = Max{}(Max{}(a.at[i], b.at[i]), Max{}(c.at[i], d.at[i]));
+    for (int i = 0; i < N; ++i) d.at[i] = first_of(first_of(a.at[i], b.at[i]), first_of(c.at[i], d.at[i]));
     store<N>(y + row * channels + column, d);
   }
 };
@@ -87,7 +87,7 @@ struct MaxPool2Backward {
       Acc<T> top = value[0].at[i];
 #pragma unroll
       for (int p = 1; p < 4; ++p)
-        if (value[p].at[i] > top) {
+        if (value[p].at[i] > top || std::isnan(value[p].at[i])) {  // torch's last NaN
           best = p;
           top = value[p].at[i];
         }
@@ -151,7 +151,7 @@ __global__ void __launch_bounds__(kThreads) argmax_kernel(int64_t columns, const
     const auto pack = load<N>(in + at);
 #pragma unroll
     for (int i = 0; i < N; ++i)
-      if (pack.at[i] > best.value) best = {pack.at[i], static_cast<int>(at + i)};
+      if (comes_before(pack.at[i], best.value)) best = {pack.at[i], static_cast<int>(at + i)};
   }
   best = found_over_block(best);
   if (threadIdx.x == 0) y[blockIdx.x] = best.index;

@@ -25,6 +25,17 @@ inline void check_vector(const char* op, const char* name, const Tensor& tensor,
   check_dtype(op, name, tensor, dtype);
 }
 
+// Rows of a matrix, whatever the rank.
+inline void check_rows(const char* op, const char* name, const Tensor& tensor) {
+  check(tensor.shape().rank() >= 1, op, name, " is a scalar, expected rows");
+}
+
+// The same where an empty row has no result.
+inline void check_filled_rows(const char* op, const char* name, const Tensor& tensor) {
+  check_rows(op, name, tensor);
+  check(tensor.shape()[-1] > 0, op, name, " is ", tensor.shape(), ", expected rows of at least one element");
+}
+
 inline void check_rank(const char* op, const char* name, const Tensor& tensor, size_t rank) {
   check(tensor.shape().rank() == rank, op, name, " is ", tensor.shape(), ", expected rank ", rank);
 }

@@ -7,6 +7,7 @@ namespace cae::ops {
 std::tuple<Tensor, Tensor> soft_cross_entropy(const Tensor& logits, const Tensor& targets) {
   constexpr auto op = "soft_cross_entropy";
   check_rank(op, "logits", logits, 2);
+  check_filled_rows(op, "logits", logits);
   check_shape(op, "targets", targets, logits.shape());
   check_dtype(op, "targets", targets, parameter_dtype(logits.dtype()));
   Tensor loss = Tensor::empty(logits.device(), {}, parameter_dtype(logits.dtype()));

@@ -17,8 +17,8 @@ Tensor linear(const Tensor& x, const Tensor& weight, const OptionalTensor& bias)
 
 Tensor linear_backward_input(const Tensor& dy, const Tensor& weight) {
   check_rank("linear_backward_input", "weight", weight, 2);
-  check(dy.shape()[-1] == weight.shape()[0], "linear_backward_input", "dy ", dy.shape(),
-        " does not end in the ", weight.shape()[0], " outputs of weight ", weight.shape());
+  check(dy.shape().rank() >= 1 && dy.shape()[-1] == weight.shape()[0], "linear_backward_input", "dy ",
+        dy.shape(), " does not end in the ", weight.shape()[0], " outputs of weight ", weight.shape());
   check_dtype("linear_backward_input", "weight", weight, dy.dtype());
   Tensor dx = Tensor::empty(dy.device(), dy.shape().with_last(weight.shape()[1]), dy.dtype());
   CAE_LAUNCH(dy.device(), linear_backward_input, dy, weight, dx);
@@ -28,6 +28,8 @@ Tensor linear_backward_input(const Tensor& dy, const Tensor& weight) {
 void linear_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& dweight,
                             const OptionalTensor& dbias, bool accumulate, bool accumulate_bias) {
   constexpr auto op = "linear_backward_weight";
+  check_rows(op, "dy", dy);
+  check_rows(op, "x", x);
   check(dy.shape().rows() == x.shape().rows(), op, "dy ", dy.shape(), " and x ", x.shape(),
         " differ in rows");
   check_dtype(op, "x", x, dy.dtype());

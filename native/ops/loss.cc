@@ -17,6 +17,7 @@ std::tuple<Tensor, Tensor, Tensor> cross_entropy(const Tensor& logits, const Ten
 }
 
 Tensor mse(const Tensor& x, const Tensor& target) {
+  check_rows("mse", "x", x);
   check_shape("mse", "target", target, x.shape());
   Tensor loss = Tensor::empty(x.device(), {}, parameter_dtype(x.dtype()));
   CAE_LAUNCH(x.device(), mse_forward, x, target, loss);
@@ -41,6 +42,7 @@ std::tuple<Tensor, Tensor> smooth_l1(const Tensor& x, const Tensor& target) {
 }
 
 std::tuple<Tensor, Tensor> kl_to_uniform(const Tensor& logits, double factor) {
+  check_filled_rows("kl_to_uniform", "logits", logits);
   Tensor loss = Tensor::empty(logits.device(), {}, parameter_dtype(logits.dtype()));
   Tensor gradient = Tensor::empty_like(logits);
   CAE_LAUNCH(logits.device(), kl_to_uniform_forward, logits, factor, loss, gradient);

@@ -6,6 +6,7 @@ namespace cae::ops {
 
 std::tuple<Tensor, Tensor, Tensor> layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
                                               double eps, Dtype dtype) {
+  check_filled_rows("layer_norm", "x", x);
   const Dtype parameters = parameter_dtype(x.dtype());
   check_vector("layer_norm", "weight", weight, x.shape()[-1], parameters);
   check_vector("layer_norm", "bias", bias, x.shape()[-1], parameters);
@@ -20,6 +21,7 @@ Tensor layer_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& weig
                            const Tensor& mean, const Tensor& rstd, const OptionalTensor& dweight,
                            const OptionalTensor& dbias, bool accumulate, const OptionalTensor& y) {
   constexpr auto op = "layer_norm_backward";
+  check_filled_rows(op, "x", x);
   const Dtype parameters = parameter_dtype(x.dtype());
   check_shape(op, "dy", dy, x.shape());
   check_vector(op, "weight", weight, x.shape()[-1], parameters);

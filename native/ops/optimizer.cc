@@ -7,8 +7,11 @@ namespace cae::ops {
 
 Tensor global_norm(const std::vector<Tensor>& gradients) {
   check(!gradients.empty(), "global_norm", "no gradients");
-  for (const Tensor& g : gradients) check_dtype("global_norm", "a gradient", g, gradients[0].dtype());
-  Tensor norm = Tensor::empty(gradients[0].device(), {}, parameter_dtype(gradients[0].dtype()));
+  const Dtype dtype = gradients[0].dtype();
+  check(dtype == Dtype::F32 || dtype == Dtype::F64, "global_norm", "gradients are ", dtype_name(dtype),
+        ", expected f32 or f64");
+  for (const Tensor& g : gradients) check_dtype("global_norm", "a gradient", g, dtype);
+  Tensor norm = Tensor::empty(gradients[0].device(), {}, dtype);
   CAE_LAUNCH(norm.device(), global_norm_forward, gradients, norm);
   return norm;
 }

@@ -5,6 +5,7 @@
 namespace cae::ops {
 
 Tensor gelu(const Tensor& x, const OptionalTensor& bias) {
+  check_rows("gelu", "x", x);
   if (bias) check_vector("gelu", "bias", *bias, x.shape()[-1], parameter_dtype(x.dtype()));
   Tensor y = Tensor::empty_like(x);
   CAE_LAUNCH(x.device(), gelu_forward, x, bias, y);
@@ -13,6 +14,7 @@ Tensor gelu(const Tensor& x, const OptionalTensor& bias) {
 
 Tensor gelu_backward(const Tensor& dy, const Tensor& x, const OptionalTensor& bias,
                      const OptionalTensor& dbias, bool accumulate, const OptionalTensor& y) {
+  check_rows("gelu_backward", "x", x);
   check_shape("gelu_backward", "dy", dy, x.shape());
   if (y) check_shape("gelu_backward", "y", *y, x.shape());
   if (y) check_dtype("gelu_backward", "y", *y, x.dtype());

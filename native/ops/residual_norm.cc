@@ -16,6 +16,7 @@ void check_dtypes(const char* op, const Tensor& stream, Dtype branch, Dtype norm
 void check_factors(const char* op, const Tensor& stream, const OptionalTensor& gamma,
                    const OptionalTensor& keep, const Tensor& weight, const Tensor& bias) {
   check_rank(op, "stream", stream, 3);
+  check_filled_rows(op, "stream", stream);
   const int64_t columns = stream.shape()[2];
   if (gamma) check_vector(op, "gamma", *gamma, columns, stream.dtype());
   if (keep) check_vector(op, "keep", *keep, stream.shape()[0], stream.dtype());
@@ -49,9 +50,9 @@ std::tuple<Tensor, Tensor> residual_norm_backward(
     const OptionalTensor& dweight, const OptionalTensor& dbias, bool accumulate, const OptionalTensor& y) {
   constexpr auto op = "residual_norm_backward";
   const Dtype parameters = stream.dtype();
-  const int64_t columns = stream.shape()[-1];
   check_dtypes(op, stream, dtype, dy.dtype());
   check_factors(op, stream, gamma, keep, weight, bias);
+  const int64_t columns = stream.shape()[2];
   check_shape(op, "dy", dy, stream.shape());
   if (dstream) check_shape(op, "dstream", *dstream, stream.shape());
   if (dstream) check_dtype(op, "dstream", *dstream, parameters);

@@ -24,7 +24,7 @@ Tensor unfold_patches(const Tensor& images, int64_t patch, const Tensor& ids, Dt
   check_rank(op, "ids", ids, 2);
   check_dtype(op, "ids", ids, Dtype::I32);
   const Shape& s = images.shape();
-  check(patch > 0 && s[2] % patch == 0 && s[3] % patch == 0, op, "images ", s,
+  check(patch > 0 && s[2] > 0 && s[3] > 0 && s[2] % patch == 0 && s[3] % patch == 0, op, "images ", s,
         " do not divide into patches of ", patch);
   check(ids.shape()[0] == s[0], op, "ids ", ids.shape(), " are not of ", s[0], " images");
   Tensor y = Tensor::empty(images.device(), {s[0], ids.shape()[1], s[1] * patch * patch}, dtype);
@@ -35,6 +35,7 @@ Tensor unfold_patches(const Tensor& images, int64_t patch, const Tensor& ids, Dt
 namespace {
 void check_ids(const char* op, const Tensor& table, const Tensor& ids) {
   check(table.shape().rank() >= 2, op, "positions ", table.shape(), " are no table");
+  check(table.shape()[-1] > 0, op, "positions ", table.shape(), " have no columns");
   check_rank(op, "ids", ids, 2);
   check_dtype(op, "ids", ids, Dtype::I32);
 }
@@ -101,8 +102,9 @@ Tensor concat_tokens(const Tensor& a, const Tensor& b) {
 
 Tensor slice_tokens(const Tensor& x, int64_t start, int64_t count) {
   check_rank("slice_tokens", "x", x, 3);
-  check(start >= 0 && count >= 0 && start + count <= x.shape()[1], "slice_tokens", "tokens ", start, " to ",
-        start + count, " of ", x.shape());
+  const int64_t tokens = x.shape()[1];
+  check(start >= 0 && start <= tokens && count >= 0 && count <= tokens - start, "slice_tokens", count,
+        " tokens from ", start, " on of ", x.shape());
   Tensor y = Tensor::empty(x.device(), {x.shape()[0], count, x.shape()[2]}, x.dtype());
   CAE_LAUNCH(x.device(), copy_tokens, x, start, count, y, int64_t{0});
   return y;
@@ -111,8 +113,8 @@ Tensor slice_tokens(const Tensor& x, int64_t start, int64_t count) {
 Tensor slice_tokens_backward(const Tensor& dy, int64_t start, int64_t total) {
   check_rank("slice_tokens_backward", "dy", dy, 3);
   const int64_t count = dy.shape()[1];
-  check(start >= 0 && start + count <= total, "slice_tokens_backward", "tokens ", start, " to ",
-        start + count, " of ", total);
+  check(start >= 0 && start <= total && count <= total - start, "slice_tokens_backward", count,
+        " tokens from ", start, " on of ", total);
   Tensor dx = Tensor::empty(dy.device(), {dy.shape()[0], total, dy.shape()[2]}, dy.dtype());
   CAE_LAUNCH(dy.device(), zero_tokens, dx, int64_t{0}, start);
   CAE_LAUNCH(dy.device(), copy_tokens, dy, int64_t{0}, count, dx, start);

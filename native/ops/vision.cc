@@ -79,6 +79,7 @@ Tensor argmax(const Tensor& x) {
 
 Tensor gumbel_softmax(const Tensor& logits, const OptionalTensor& noise, double temperature, double seed,
                       int64_t stream, int64_t step) {
+  check_rows("gumbel_softmax", "logits", logits);
   check(temperature > 0, "gumbel_softmax", "temperature ", temperature, " is not over 0");
   if (noise) {
     check_shape("gumbel_softmax", "noise", *noise, logits.shape());
@@ -90,6 +91,7 @@ Tensor gumbel_softmax(const Tensor& logits, const OptionalTensor& noise, double 
 }
 
 Tensor gumbel_softmax_backward(const Tensor& dy, const Tensor& y, double temperature) {
+  check_rows("gumbel_softmax_backward", "y", y);
   check_shape("gumbel_softmax_backward", "dy", dy, y.shape());
   check_dtype("gumbel_softmax_backward", "dy", dy, y.dtype());
   Tensor dlogits = Tensor::empty_like(y);
