@@ -60,6 +60,20 @@ describe('scopes', () => {
     expect(live()).toBe(before);
   });
 
+  it('find the tensors of a result that refers to itself', () => {
+    const before = live();
+    const ring: { tensor: Tensor | null; self: unknown } = { tensor: null, self: null };
+    scope(() => {
+      ring.self = [ring, { ring }];
+      ring.tensor = ones();
+      gelu(ring.tensor);
+      return ring;
+    });
+    expect(live()).toBe(before + 1);
+    ring.tensor!.release();
+    expect(live()).toBe(before);
+  });
+
   it('leave kept tensors and extra holds alone', () => {
     const before = live();
     const [kept, held] = [{ tensor: null as Tensor | null }, { tensor: null as Tensor | null }];
@@ -126,6 +140,59 @@ describe('the tape', () => {
       expect(y.requiresGrad).toBe(false);
       y.release();
     });
+    disposeParameter(x);
+  });
+
+  it('is walked back once, within its body', () => {
+    const w = randomParameter([3, 4], 1);
+    const before = live();
+    const loss = (): Tensor => mse(gelu(w), Tensor.zeros([3, 4], 'f64'));
+    const ended = withTape((tape) =>
+      scope(() => {
+        const [a, b] = [loss(), loss()];
+        tape.backward(add(a, b));
+        for (const again of [a, b])
+          expect(() => tape.backward(again)).toThrow(
+            /^tape: backward has run already; add the losses, or use one tape each$/,
+          );
+        return tape;
+      }),
+    );
+    scope(() => expect(() => ended.backward(loss())).toThrow(/^tape: it has ended/));
+    expect(live()).toBe(before + 1);
+    disposeParameter(w);
+  });
+
+  it('refuses a seed of another size, and goes on', () => {
+    const w = randomParameter([3, 4], 1);
+    const before = live();
+    withTape((tape) =>
+      scope(() => {
+        const loss = mse(gelu(w), Tensor.zeros([3, 4], 'f64'));
+        expect(() => tape.backward(loss, Tensor.zeros([7], 'f64'))).toThrow(
+          /^tape: the seed \[7\] must have the size of the loss \[\]$/,
+        );
+        expect(w.hasGrad).toBe(false);
+        tape.backward(loss, Tensor.from(Float64Array.of(1), [1]));
+      }),
+    );
+    expect(w.hasGrad).toBe(true);
+    expect(live()).toBe(before + 1);
+    disposeParameter(w);
+  });
+
+  it('and noGrad refuse a promise, whose own failure is no second error', async () => {
+    const failing = async (): Promise<void> => {
+      await Promise.resolve();
+      throw new RangeError('nobody waits for this');
+    };
+    expect(() => withTape(failing)).toThrow(/^withTape: its body returned a promise/);
+    expect(() => noGrad(failing)).toThrow(/^noGrad: its body returned a promise/);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    const x = randomParameter([2], 1);
+    // Neither is in force any more.
+    withTape(() => scope(() => expect(gelu(x).requiresGrad).toBe(true)));
+    scope(() => expect(gelu(x).requiresGrad).toBe(false));
     disposeParameter(x);
   });
 
