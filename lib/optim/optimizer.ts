@@ -29,8 +29,8 @@ export interface Optimizer {
   /** steps taken; asking may wait for the device */
   readonly step: number;
   /**
-   * Updates every parameter that has a gradient, and forgets the gradients. Gradients that are not finite change
-   * nothing; the returned norm tells.
+   * Updates every parameter that has a gradient and is not frozen, and forgets the gradients. Gradients that are not
+   * finite change nothing; the returned norm tells.
    * @returns the global norm before clipping, a scalar on the device (of the gradients times gradientScale = 1)
    * @throws Error if no parameter has a gradient
    */
@@ -49,6 +49,11 @@ export interface Optimizer {
   load(read: (name: string) => NumberArray, step: number): void;
   /** Gives the state's memory back; the optimizer is not used again. */
   dispose(): void;
+}
+
+/** Those whose parameter has a gradient and was not frozen since. */
+export function trainedSlots<S extends { readonly group: ParameterGroup }>(slots: readonly S[]): S[] {
+  return slots.filter(({ group }) => group.parameter.hasGrad && group.parameter.requiresGrad);
 }
 
 /** A parameter with its momentum. */
@@ -104,7 +109,7 @@ export abstract class MomentumOptimizer implements Optimizer {
   }
 
   apply({ clip = 0, gradientScale = 1, scaler }: UpdateOptions): Tensor {
-    const active = this.#slots.filter(({ group }) => group.parameter.hasGrad);
+    const active = trainedSlots(this.#slots);
     if (active.length === 0) throw new Error('optimizer: no parameter has a gradient; call backward first');
     const groups = active.map(({ group }) => group);
     const scaled = groups.map(({ parameter }) => parameter.grad!);
@@ -129,7 +134,7 @@ export abstract class MomentumOptimizer implements Optimizer {
     this.run(lists, trueNorm.handle, clip, gradientScale);
     if (inverse !== null) for (const tensor of [inverse, trueNorm, ...unscaled]) tensor.release();
     scaler?.update(norm);
-    for (const { parameter } of groups) parameter.clearGrad();
+    for (const { group } of this.#slots) if (group.parameter.hasGrad) group.parameter.clearGrad();
     return norm;
   }
 

@@ -120,21 +120,30 @@ export class Parameter extends Tensor {
 /**
  * Lets one kernel write the gradients of several parameters, which are added to or overwritten together. Where only
  * some of them hold a gradient of this step (the others' were cleared, or a weight is used elsewhere, too), the others
- * start from zeros.
+ * start from zeros. A frozen one's goes into memory that is given back.
  */
 export function accumulateTogether(
   parameters: readonly Parameter[],
   write: (grads: Tensor[], accumulate: boolean) => void,
 ): void {
-  const accumulate = parameters.some(({ hasGrad }) => hasGrad);
+  const accumulate = parameters.some(({ hasGrad, requiresGrad }) => hasGrad && requiresGrad);
   const grads: Tensor[] = [];
+  const unwanted: Tensor[] = [];
   for (const parameter of parameters) {
+    if (!parameter.requiresGrad) {
+      const { shape, dtype, device } = parameter;
+      const spare = accumulate ? Tensor.zeros(shape, dtype, device) : Tensor.empty(shape, dtype, device);
+      grads.push(spare);
+      unwanted.push(spare);
+      continue;
+    }
     parameter.accumulate((grad, holds) => {
       if (accumulate && !holds) native.fill(grad.handle, 0);
       grads.push(grad);
     });
   }
   write(grads, accumulate);
+  for (const tensor of unwanted) tensor.release();
 }
 
 /** The same for a weight and its bias. */
