@@ -85,9 +85,17 @@ export class Parameter extends Tensor {
     return this.#copy;
   }
 
-  /** Overwrites the values. @throws Error if the number of values differs */
-  assign(data: NumberArray): void {
-    const source = Tensor.from(data, this.shape, this.device);
+  /**
+   * Overwrites the values.
+   * @param dtype of the array: to be given where it holds bits, of bf16 or of f16
+   * @throws Error if the number of values differs
+   * @throws TypeError for bits without a dtype, and what Tensor.from does not take
+   */
+  assign(data: NumberArray, dtype?: Dtype): void {
+    if (dtype === undefined && data instanceof Uint16Array) {
+      throw new TypeError("assign: a Uint16Array holds bits; say of what, 'bf16' or 'f16'");
+    }
+    const source = Tensor.from(data, this.shape, this.device, dtype);
     native.copyInto(source.handle, this.handle);
     source.release();
     this.refreshCopy();
