@@ -54,6 +54,7 @@ export { Sgd, type SgdOptions } from './optim/sgd.js';
 export { chooseDevice, type DeviceChoice, defaultDevice, setDefaultDevice } from './tensor/device.js';
 export { labelRanks, smoothCrossEntropy, softCrossEntropy } from './tensor/ops/class-loss.js';
 export { crossEntropy } from './tensor/ops/loss.js';
+export { cast } from './tensor/ops/pointwise.js';
 export { Parameter } from './tensor/parameter.js';
 export { keep, scope } from './tensor/scope.js';
 export { noGrad, withTape } from './tensor/tape.js';

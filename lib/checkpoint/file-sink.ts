@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { mkdirSync, statSync } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -73,8 +73,8 @@ export async function syncFolder(folder: string): Promise<void> {
 }
 
 /**
- * Writes a file as a whole or not at all: under a temporary name beside it, synced, then renamed to `path`. A file
- * that was there stays untouched until the new one is complete.
+ * Writes a file as a whole or not at all: under a temporary name of its own beside it, synced, then renamed to `path`.
+ * A file that was there stays untouched until the new one is complete; of several writes at once the last one counts.
  *
  * @param fill hands over the bytes; they must not change before its `write` has resolved
  * @returns size and SHA-256, computed while writing
@@ -84,10 +84,9 @@ export async function writeFileWhole(
   path: string,
   fill: (sink: FileSink) => Promise<void>,
 ): Promise<FileDigest> {
-  const partial = join(dirname(path), `.${basename(path)}.tmp-${process.pid}`);
+  const partial = join(dirname(path), `.${basename(path)}.tmp-${process.pid}-${randomUUID().slice(0, 8)}`);
   const hash = createHash('sha256');
   let bytes = 0;
-  let handle: FileHandle | undefined;
   // Errors of `fill` itself pass unchanged: they are not about this file.
   const guarded = async <T>(step: () => Promise<T>): Promise<T> => {
     try {
@@ -96,9 +95,9 @@ export async function writeFileWhole(
       throw fileError('write', path, error);
     }
   };
+  const file = await guarded(() => open(partial, 'wx'));
+  let handle: FileHandle | undefined = file;
   try {
-    const file = await guarded(() => open(partial, 'w'));
-    handle = file;
     await fill({
       async write(data) {
         for (let at = 0; at < data.byteLength; at += chunkBytes) {

@@ -1,5 +1,5 @@
 import { UserError } from '../errors.js';
-import { denseByteLength, isStoredDtype, type StoredDtype } from './dtype.js';
+import { denseByteLength, isStoredDtype, type StoredDtype, storedDtypeBytes } from './dtype.js';
 
 /** Longest header accepted, as in the reference implementation of the format. */
 export const maxHeaderBytes = 100_000_000;
@@ -133,7 +133,8 @@ export interface TensorDescription {
  * The bytes in front of the tensors: length field and header, padded with spaces to a multiple of 8. The tensors
  * lie in the order given.
  *
- * @throws UserError naming the tensor, for a name given twice or a size that is not shape × dtype
+ * @throws UserError naming the tensor, for a name given twice or the format's own, a dtype that the format or this
+ *   project lacks, an impossible shape, or a size that is not shape × dtype
  */
 export function formatHeader(
   path: string,
@@ -148,16 +149,22 @@ export function formatHeader(
     }
     fields.push(`"__metadata__":${JSON.stringify(metadata)}`);
   }
-  const names = new Set(['__metadata__']);
+  const names = new Set<string>();
   let reached = 0;
   for (const { name, dtype, shape, byteLength } of tensors) {
-    if (names.has(name)) throw new UserError(`${path}: tensor ${JSON.stringify(name)} is listed twice`);
+    const fail = (why: string): never => {
+      throw new UserError(`${path}: tensor ${JSON.stringify(name)}${why}`);
+    };
+    if (name === '__metadata__') fail(': the name stands for the metadata; give another one');
+    if (names.has(name)) fail(' is listed twice');
     names.add(name);
-    const expected = isStoredDtype(dtype) ? denseByteLength(dtype, shape) : undefined;
+    const known = Object.keys(storedDtypeBytes).join(', ');
+    if (!isStoredDtype(dtype))
+      fail(` has dtype ${shown(dtype)}, which is not supported; give one of ${known}`);
+    const expected = denseByteLength(dtype, shape);
+    if (expected === undefined) fail(` has the impossible shape [${shape.join(', ')}]`);
     if (expected !== byteLength) {
-      throw new UserError(
-        `${path}: tensor ${JSON.stringify(name)}, ${dtype} [${shape.join(', ')}], needs ${expected} bytes, not ${byteLength}`,
-      );
+      fail(`, ${dtype} [${shape.join(', ')}], needs ${expected} bytes, not ${byteLength}`);
     }
     const end = reached + byteLength;
     fields.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [reached, end] })}`);

@@ -93,8 +93,12 @@ export class SafetensorsFile {
    * One tensor's bytes piece by piece, for tensors larger than one buffer can be. Each piece is a new array.
    *
    * @param chunkBytes bytes of each piece but the last, default 16 MiB
+   * @throws RangeError where that is no whole number of at least 1
    */
   *readChunks(name: string, chunkBytes = 2 ** 24): Generator<Uint8Array, void, undefined> {
+    if (!Number.isSafeInteger(chunkBytes) || chunkBytes < 1) {
+      throw new RangeError(`readChunks: pieces of ${chunkBytes} bytes; give a whole number of at least 1`);
+    }
     const { begin, end } = this.record(name);
     for (let at = begin; at < end; at += chunkBytes) {
       this.record(name); // the file may have been closed between two pieces

@@ -135,13 +135,21 @@ class RandomMasks implements MaskGenerator {
 /**
  * The mask generator of `--mask_generator`.
  *
- * @throws UserError where the masked patches are none, or leave none visible, or a limit is out of range
+ * @throws UserError where the masked patches are none, or leave none visible, a limit is out of range, the kind is
+ *   unknown or the grid no whole numbers
  */
 export function createMaskGenerator(options: MaskOptions): MaskGenerator {
-  const masks = options.kind === 'block' ? new BlockMasks(options) : new RandomMasks(options);
+  const { kind, grid } = options;
+  if (kind !== 'block' && kind !== 'random') {
+    throw new UserError(`--mask_generator ${kind} is not known; choose block, random`);
+  }
+  if (!grid.every((side) => Number.isInteger(side) && side >= 1)) {
+    throw new UserError(`a grid of ${grid.join('x')} patches: give whole numbers of at least 1`);
+  }
+  const masks = kind === 'block' ? new BlockMasks(options) : new RandomMasks(options);
   const { masked, patches } = masks;
   if (!Number.isInteger(masked) || masked < 1 || masked >= patches) {
-    const [height, width] = options.grid;
+    const [height, width] = grid;
     throw new UserError(
       `${masked} masked patches (--num_mask_patches, --ratio_mask_patches): a ${height}x${width} grid has ${patches}; ` +
         `give 1 to ${patches - 1}`,

@@ -1,3 +1,4 @@
+import { UserError } from '../errors.js';
 import type { Pass } from '../nn/block.js';
 import { reshape } from '../tensor/ops/pointwise.js';
 import { summed } from '../tensor/ops/residual-norm.js';
@@ -32,6 +33,7 @@ export class FeatureEncoder extends VitEncoder {
  * @param images f32 [B, 3, S, S], normalised
  * @param layer blocks to run
  * @returns f32 [B, C], or [B, 1+N, C] for all tokens
+ * @throws UserError for a number of layers that the model has not, and an unknown pool
  */
 export function encoderFeatures(
   model: VitEncoder,
@@ -40,10 +42,15 @@ export function encoderFeatures(
   pool: Pool,
   layer: number = model.blocks.length,
 ): Tensor {
+  const depth = model.blocks.length;
+  if (!Number.isInteger(layer) || layer < 0 || layer > depth) {
+    throw new UserError(`layer ${layer}: the encoder has ${depth} blocks; give 0 to ${depth}`);
+  }
+  if (!pools.includes(pool)) throw new UserError(`pool ${pool} is not known; choose ${pools.join(', ')}`);
   return noGrad(() =>
     scope(() => {
       const still = { ...pass, dropPath: null };
-      const last = layer === model.blocks.length;
+      const last = layer === depth;
       const stream = model.stream(images, still, layer);
       const norm = last ? model.norm : null;
       // A classifier by mean pooling normalises behind the mean.

@@ -1,5 +1,6 @@
 import { UserError } from '../errors.js';
 import type { CaeConfig } from './cae-config.js';
+import { checkDropPath, checkFinite, checkMlpRatio, checkWhole } from './size-checks.js';
 
 /** What a classifier's encoder shares with the pretraining model's. */
 type EncoderSizes = Pick<
@@ -38,16 +39,17 @@ export function checkVitConfig(config: VitConfig): void {
     if (!condition) throw new UserError(message);
   };
   const { imageSize, patchSize, embedDim, numHeads } = config;
-  for (const [flag, value] of [
-    ['--input_size', imageSize],
-    ['--patch_size', patchSize],
-    ['--embed_dim', embedDim],
-    ['--depth', config.depth],
-    ['--num_heads', numHeads],
-    ['--nb_classes', config.numClasses],
-  ] as const) {
-    wants(Number.isInteger(value) && value >= 1, `${flag} ${value} must be a whole number of at least 1`);
-  }
+  checkWhole({
+    input_size: imageSize,
+    patch_size: patchSize,
+    embed_dim: embedDim,
+    depth: config.depth,
+    num_heads: numHeads,
+    nb_classes: config.numClasses,
+  });
+  checkDropPath(config.dropPath);
+  checkFinite({ layer_scale_init_value: config.layerScaleInitValue, init_scale: config.initScale });
+  checkMlpRatio(config.mlpRatio, embedDim);
   wants(
     imageSize % patchSize === 0,
     `--input_size ${imageSize} does not divide by --patch_size ${patchSize}; choose a multiple of it`,

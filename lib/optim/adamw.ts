@@ -2,8 +2,15 @@ import { native } from '../native/addon.js';
 import { defaultDevice } from '../tensor/device.js';
 import { keep } from '../tensor/scope.js';
 import { type Device, type NumberArray, Tensor } from '../tensor/tensor.js';
-import type { Optimizer, OptimizerStep, StepRates, UpdateOptions } from './optimizer.js';
+import {
+  type Optimizer,
+  type OptimizerStep,
+  type StepRates,
+  trainedSlots,
+  type UpdateOptions,
+} from './optimizer.js';
 import type { ParameterGroup } from './parameter-groups.js';
+import { checkRates, checkUpdate } from './step-checks.js';
 
 export interface AdamwOptions {
   /** default (0.9, 0.999) */
@@ -54,23 +61,27 @@ export class AdamW implements Optimizer {
   }
 
   /**
-   * Updates every parameter that has a gradient, and forgets the gradients.
+   * Updates every parameter that has a gradient and is not frozen, and forgets the gradients.
    * @returns the global norm before clipping, a scalar on the device (of the gradients times gradientScale = 1)
    * @throws Error if no parameter has a gradient
+   * @throws RangeError for numbers that are not finite, and a negative clip
    */
   update(step: AdamwStep): Tensor {
     this.setRates(step);
     return this.apply(step);
   }
 
-  /** Puts the numbers of the next update in place. */
-  setRates({ lr, weightDecay }: StepRates): void {
-    native.write(this.#rates.handle, Float64Array.of(lr, weightDecay));
+  /** Puts the numbers of the next update in place. @throws RangeError where one is not finite */
+  setRates(rates: StepRates): void {
+    checkRates(rates);
+    native.write(this.#rates.handle, Float64Array.of(rates.lr, rates.weightDecay));
   }
 
-  /** As update, with the rates that are in place: the same work in every step. */
-  apply({ clip = 0, gradientScale = 1, scaler }: UpdateOptions): Tensor {
-    const active = this.#slots.filter(({ group }) => group.parameter.hasGrad);
+  /** As update, with the rates that are in place: the same work in every step. @throws as update */
+  apply(options: UpdateOptions): Tensor {
+    checkUpdate(options);
+    const { clip = 0, gradientScale = 1, scaler } = options;
+    const active = trainedSlots(this.#slots);
     if (active.length === 0) throw new Error('adamw: no parameter has a gradient; call backward first');
     const gradients = active.map(({ group }) => group.parameter.grad!.handle);
     const norm = new Tensor(native.globalNorm(gradients));
@@ -98,7 +109,7 @@ export class AdamW implements Optimizer {
     );
     factors.release();
     scaler?.update(norm);
-    for (const { group } of active) group.parameter.clearGrad();
+    for (const { group } of this.#slots) if (group.parameter.hasGrad) group.parameter.clearGrad();
     return norm;
   }
 

@@ -4,6 +4,7 @@ import { keep } from '../tensor/scope.js';
 import { type NumberArray, Tensor } from '../tensor/tensor.js';
 import type { GradientScaler } from './gradient-scaler.js';
 import type { ParameterGroup } from './parameter-groups.js';
+import { checkRates, checkUpdate } from './step-checks.js';
 
 /** What a schedule gives each step. */
 export interface StepRates {
@@ -26,29 +27,35 @@ export interface OptimizerStep extends StepRates, UpdateOptions {}
 
 /** What trains parameters: all their tensors at once, in one pass over memory. */
 export interface Optimizer {
-  /** steps taken; asking may wait for the device */
+  /** updates made, those that were skipped left out; asking may wait for the device */
   readonly step: number;
   /**
-   * Updates every parameter that has a gradient, and forgets the gradients. Gradients that are not finite change
-   * nothing; the returned norm tells.
+   * Updates every parameter that has a gradient and is not frozen, and forgets the gradients. Gradients that are not
+   * finite change nothing; the returned norm tells.
    * @returns the global norm before clipping, a scalar on the device (of the gradients times gradientScale = 1)
    * @throws Error if no parameter has a gradient
+   * @throws RangeError for numbers that are not finite, and a negative clip
    */
   update(step: OptimizerStep): Tensor;
-  /** Puts the numbers of the next update in place, on the device. */
+  /** Puts the numbers of the next update in place, on the device. @throws RangeError where one is not finite */
   setRates(rates: StepRates): void;
-  /** As update, with the rates that are in place: the same work in every step. */
+  /** As update, with the rates that are in place: the same work in every step. @throws as update */
   apply(options: UpdateOptions): Tensor;
   /** State by name, for saving. */
   state(): Map<string, Tensor>;
   /**
    * Takes up a saved state.
    * @param read the values of a name in `state()`
-   * @param step steps taken when they were saved
+   * @param step updates made when they were saved
    */
   load(read: (name: string) => NumberArray, step: number): void;
   /** Gives the state's memory back; the optimizer is not used again. */
   dispose(): void;
+}
+
+/** Those whose parameter has a gradient and was not frozen since. */
+export function trainedSlots<S extends { readonly group: ParameterGroup }>(slots: readonly S[]): S[] {
+  return slots.filter(({ group }) => group.parameter.hasGrad && group.parameter.requiresGrad);
 }
 
 /** A parameter with its momentum. */
@@ -78,9 +85,10 @@ function times(tensor: Tensor, factor: Tensor): Tensor {
 
 /** An optimizer whose state is one momentum a parameter. */
 export abstract class MomentumOptimizer implements Optimizer {
-  step = 0;
   readonly #slots: Slot[];
   readonly #rates: Tensor;
+  /** f64 [1]: updates made */
+  readonly #updates: Tensor;
 
   constructor(groups: readonly ParameterGroup[]) {
     this.#slots = groups.map((group) => {
@@ -88,6 +96,11 @@ export abstract class MomentumOptimizer implements Optimizer {
       return { group, buffer: keep(Tensor.zeros(shape, dtype, device)) };
     });
     this.#rates = keep(Tensor.zeros([2], 'f64', groups[0]?.parameter.device));
+    this.#updates = keep(Tensor.zeros([1], 'f64', groups[0]?.parameter.device));
+  }
+
+  get step(): number {
+    return this.#updates.item();
   }
 
   /** Runs the fused kernel. */
@@ -98,13 +111,15 @@ export abstract class MomentumOptimizer implements Optimizer {
     return this.apply(step);
   }
 
-  setRates({ lr, weightDecay }: StepRates): void {
-    native.write(this.#rates.handle, Float64Array.of(lr, weightDecay));
-    this.step += 1;
+  setRates(rates: StepRates): void {
+    checkRates(rates);
+    native.write(this.#rates.handle, Float64Array.of(rates.lr, rates.weightDecay));
   }
 
-  apply({ clip = 0, gradientScale = 1, scaler }: UpdateOptions): Tensor {
-    const active = this.#slots.filter(({ group }) => group.parameter.hasGrad);
+  apply(options: UpdateOptions): Tensor {
+    checkUpdate(options);
+    const { clip = 0, gradientScale = 1, scaler } = options;
+    const active = trainedSlots(this.#slots);
     if (active.length === 0) throw new Error('optimizer: no parameter has a gradient; call backward first');
     const groups = active.map(({ group }) => group);
     const scaled = groups.map(({ parameter }) => parameter.grad!);
@@ -127,9 +142,13 @@ export abstract class MomentumOptimizer implements Optimizer {
       rates: this.#rates.handle,
     };
     this.run(lists, trueNorm.handle, clip, gradientScale);
+    // Counts, on the device, the updates of finite gradients; its factors are AdamW's alone.
+    native.release(
+      native.adamwFactors(trueNorm.handle, this.#updates.handle, null, 0, 0, clip, gradientScale),
+    );
     if (inverse !== null) for (const tensor of [inverse, trueNorm, ...unscaled]) tensor.release();
     scaler?.update(norm);
-    for (const { parameter } of groups) parameter.clearGrad();
+    for (const { group } of this.#slots) if (group.parameter.hasGrad) group.parameter.clearGrad();
     return norm;
   }
 
@@ -144,11 +163,12 @@ export abstract class MomentumOptimizer implements Optimizer {
       native.copyInto(source.handle, tensor.handle);
       source.release();
     }
-    this.step = step;
+    native.write(this.#updates.handle, Float64Array.of(step));
   }
 
   dispose(): void {
     for (const { buffer } of this.#slots) buffer.release();
     this.#rates.release();
+    this.#updates.release();
   }
 }

@@ -4,8 +4,9 @@ export interface CosineSchedule {
   finalValue: number;
   epochs: number;
   stepsPerEpoch: number;
+  /** default 0; a share of an epoch is rounded to whole steps */
   warmupEpochs?: number;
-  /** over 0: length of the warmup in steps, in place of warmupEpochs */
+  /** over 0: length of the warmup in steps, rounded, in place of warmupEpochs; 0 or -1: none */
   warmupSteps?: number;
   startWarmupValue?: number;
 }
@@ -14,13 +15,15 @@ export interface CosineSchedule {
  * The reference's `cosine_scheduler`: warmup by numpy.linspace with both ends (its last step has the base value
  * already), then final + ½(base − final)(1 + cos(πi/n)) over the n steps left.
  * @returns epochs·stepsPerEpoch values in float64
- * @throws RangeError if the warmup is longer than the run
+ * @throws RangeError if the warmup is longer than the run, a length is negative, or a number is not finite
  */
 export function cosineSchedule(options: CosineSchedule): Float64Array {
   const { baseValue, finalValue, epochs, stepsPerEpoch, startWarmupValue = 0 } = options;
-  const total = epochs * stepsPerEpoch;
   const { warmupEpochs = 0, warmupSteps = -1 } = options;
-  const warmup = warmupSteps > 0 ? warmupSteps : warmupEpochs * stepsPerEpoch;
+  checkFinite({ baseValue, finalValue, startWarmupValue, warmupSteps });
+  checkLengths({ epochs, stepsPerEpoch, warmupEpochs, warmupSteps: warmupSteps === -1 ? 0 : warmupSteps });
+  const total = Math.round(epochs * stepsPerEpoch);
+  const warmup = Math.round(warmupSteps > 0 ? warmupSteps : warmupEpochs * stepsPerEpoch);
   if (warmup > total) throw new RangeError(`warmup of ${warmup} steps is longer than the run's ${total}`);
   const values = new Float64Array(total);
   const rise = warmup > 1 ? (baseValue - startWarmupValue) / (warmup - 1) : 0;
@@ -46,13 +49,29 @@ export interface EpochCosineSchedule {
  * The linear probe's schedule, at the fractional epoch e = step/stepsPerEpoch: lr·e/warmup up to the warmup's end, then
  * min + ½(lr − min)(1 + cos(π(e − warmup)/(epochs − warmup))).
  * @returns epochs·stepsPerEpoch values in float64
+ * @throws RangeError if a length is negative, or a number is not finite
  */
 export function epochCosineSchedule(options: EpochCosineSchedule): Float64Array {
   const { lr, minLr, epochs, warmupEpochs, stepsPerEpoch } = options;
-  return Float64Array.from({ length: epochs * stepsPerEpoch }, (_, step) => {
+  checkFinite({ lr, minLr });
+  checkLengths({ epochs, stepsPerEpoch, warmupEpochs });
+  return Float64Array.from({ length: Math.round(epochs * stepsPerEpoch) }, (_, step) => {
     const epoch = step / stepsPerEpoch;
     if (epoch < warmupEpochs) return (lr * epoch) / warmupEpochs;
     const share = (epoch - warmupEpochs) / (epochs - warmupEpochs);
     return minLr + 0.5 * (lr - minLr) * (1 + Math.cos(Math.PI * share));
   });
+}
+
+function checkFinite(numbers: Readonly<Record<string, number>>): void {
+  for (const [name, value] of Object.entries(numbers)) {
+    if (!Number.isFinite(value)) throw new RangeError(`${name} ${value} must be a finite number`);
+  }
+}
+
+function checkLengths(lengths: Readonly<Record<string, number>>): void {
+  checkFinite(lengths);
+  for (const [name, value] of Object.entries(lengths)) {
+    if (value < 0) throw new RangeError(`${name} ${value} must be at least 0`);
+  }
 }

@@ -85,9 +85,17 @@ export class Parameter extends Tensor {
     return this.#copy;
   }
 
-  /** Overwrites the values. @throws Error if the number of values differs */
-  assign(data: NumberArray): void {
-    const source = Tensor.from(data, this.shape, this.device);
+  /**
+   * Overwrites the values.
+   * @param dtype of the array: to be given where it holds bits, of bf16 or of f16
+   * @throws Error if the number of values differs
+   * @throws TypeError for bits without a dtype, and what Tensor.from does not take
+   */
+  assign(data: NumberArray, dtype?: Dtype): void {
+    if (dtype === undefined && data instanceof Uint16Array) {
+      throw new TypeError("assign: a Uint16Array holds bits; say of what, 'bf16' or 'f16'");
+    }
+    const source = Tensor.from(data, this.shape, this.device, dtype);
     native.copyInto(source.handle, this.handle);
     source.release();
     this.refreshCopy();
@@ -120,21 +128,30 @@ export class Parameter extends Tensor {
 /**
  * Lets one kernel write the gradients of several parameters, which are added to or overwritten together. Where only
  * some of them hold a gradient of this step (the others' were cleared, or a weight is used elsewhere, too), the others
- * start from zeros.
+ * start from zeros. A frozen one's goes into memory that is given back.
  */
 export function accumulateTogether(
   parameters: readonly Parameter[],
   write: (grads: Tensor[], accumulate: boolean) => void,
 ): void {
-  const accumulate = parameters.some(({ hasGrad }) => hasGrad);
+  const accumulate = parameters.some(({ hasGrad, requiresGrad }) => hasGrad && requiresGrad);
   const grads: Tensor[] = [];
+  const unwanted: Tensor[] = [];
   for (const parameter of parameters) {
+    if (!parameter.requiresGrad) {
+      const { shape, dtype, device } = parameter;
+      const spare = accumulate ? Tensor.zeros(shape, dtype, device) : Tensor.empty(shape, dtype, device);
+      grads.push(spare);
+      unwanted.push(spare);
+      continue;
+    }
     parameter.accumulate((grad, holds) => {
       if (accumulate && !holds) native.fill(grad.handle, 0);
       grads.push(grad);
     });
   }
   write(grads, accumulate);
+  for (const tensor of unwanted) tensor.release();
 }
 
 /** The same for a weight and its bias. */

@@ -21,9 +21,7 @@ export function scope<T>(body: () => T): T {
   scopes.push(own);
   let result: T;
   try {
-    result = body();
-    if (result instanceof Promise)
-      throw new Error('scope: its body returned a promise; scopes are synchronous');
+    result = refusePromise('scope', body());
   } catch (error) {
     scopes.pop();
     for (const tensor of own) tensor.release();
@@ -36,6 +34,18 @@ export function scope<T>(body: () => T): T {
   });
   for (const tensor of own) tensor.release();
   return result;
+}
+
+/**
+ * The result of a body that has to be done when it returns: what `what` undoes behind it would be undone too soon.
+ * @throws Error for a promise, whose own outcome is let go
+ */
+export function refusePromise<T>(what: string, result: T): T {
+  if (!(result instanceof Promise)) return result;
+  result.catch(() => undefined);
+  throw new Error(
+    `${what}: its body returned a promise, but must be synchronous; await around it, not in it`,
+  );
 }
 
 /** Takes a tensor out of its scope: whoever keeps it releases it. Returns the tensor. */
@@ -60,11 +70,13 @@ function isTensor(value: object): value is Tensor {
   return 'moveTo' in value && 'release' in value;
 }
 
-function visitTensors(value: unknown, visit: (tensor: Tensor) => void): void {
-  if (value === null || typeof value !== 'object') return;
+/** @param seen objects visited before: a result may refer to itself */
+function visitTensors(value: unknown, visit: (tensor: Tensor) => void, seen = new Set<object>()): void {
+  if (value === null || typeof value !== 'object' || seen.has(value)) return;
+  seen.add(value);
   if (isTensor(value)) visit(value);
-  else if (Array.isArray(value)) for (const item of value) visitTensors(item, visit);
+  else if (Array.isArray(value)) for (const item of value) visitTensors(item, visit, seen);
   else if (Object.getPrototypeOf(value) === Object.prototype) {
-    for (const item of Object.values(value)) visitTensors(item, visit);
+    for (const item of Object.values(value)) visitTensors(item, visit, seen);
   }
 }

@@ -1,6 +1,6 @@
 import { native } from '../native/addon.js';
 import { Parameter } from './parameter.js';
-import { keep, scope } from './scope.js';
+import { keep, refusePromise, scope } from './scope.js';
 import { Tensor } from './tensor.js';
 
 /** One recorded op: what it made, from what, what backward reads, and how gradients pass through it. */
@@ -17,9 +17,10 @@ interface Node {
  */
 export type Backward = (...grads: (Tensor | null)[]) => (Tensor | null)[];
 
-/** The ops of a forward pass, in order; backward walks them in reverse, letting go what each one saved. */
+/** The ops of a forward pass, in order; backward walks them in reverse, once, letting go what each one saved. */
 export class Tape {
   #nodes: Node[] = [];
+  #state: 'recording' | 'walked' | 'ended' = 'recording';
 
   push(node: Node): void {
     for (const tensor of node.saved) tensor.hold();
@@ -27,18 +28,29 @@ export class Tape {
   }
 
   /**
-   * Back-propagates from a scalar loss (or, with a gradient for seed, from any tensor); gradients arrive in the parameters, and in the result for `wanted`. Where an
-   * op's backward throws, nothing is left behind but what the parameters have got; `dispose` lets the rest go.
+   * Back-propagates from a scalar loss (or, with a gradient for seed, from any tensor); gradients arrive in the
+   * parameters, and in the result for `wanted`. A tape is walked once: the gradients of several losses are those of
+   * their sum. Where an op's backward throws, nothing is left behind but what the parameters have got; `dispose` lets
+   * the rest go.
    * @param seed gradient of the loss: 1, or a tensor of its size on the device, as the loss scale is
    * @param wanted tensors that are no parameters whose gradients the caller wants, and then owns
+   * @throws Error if the tape was walked back before, or has ended, or the seed is of another size
    */
   backward(loss: Tensor, seed: number | Tensor = 1, wanted: readonly Tensor[] = []): (Tensor | null)[] {
+    if (this.#state === 'walked')
+      throw new Error('tape: backward has run already; add the losses, or use one tape each');
+    if (this.#state === 'ended')
+      throw new Error('tape: it has ended; call backward within the body that withTape runs');
+    if (typeof seed !== 'number' && seed.size !== loss.size) {
+      throw new Error(`tape: the seed [${seed.shape}] must have the size of the loss [${loss.shape}]`);
+    }
+    this.#state = 'walked';
     const grads = new Map<Tensor, Tensor>();
-    const start = keep(Tensor.empty(loss.shape, loss.dtype, loss.device));
-    if (typeof seed === 'number') native.fill(start.handle, seed);
-    else native.copyInto(seed.handle, start.handle);
-    grads.set(loss, start);
     try {
+      const start = keep(Tensor.empty(loss.shape, loss.dtype, loss.device));
+      grads.set(loss, start);
+      if (typeof seed === 'number') native.fill(start.handle, seed);
+      else native.copyInto(seed.handle, start.handle);
       for (let node = this.#nodes.pop(); node !== undefined; node = this.#nodes.pop()) {
         try {
           this.#step(node, grads, wanted);
@@ -80,16 +92,21 @@ export class Tape {
     }
   }
 
-  /** Lets go of everything saved, of a pass that will not be walked back. */
+  /** Ends the tape and lets go of everything saved, of a pass that will not be walked back. */
   dispose(): void {
+    this.#state = 'ended';
     for (const node of this.#nodes) for (const tensor of node.saved) tensor.release();
     this.#nodes = [];
   }
 }
 
-/** Adds a gradient to what a tensor has so far. `shared`: somebody else holds it, too (a gradient passed through). */
+/**
+ * Adds a gradient to what a tensor has so far; a frozen parameter takes none. `shared`: somebody else holds it, too (a
+ * gradient passed through).
+ */
 function addGradient(grads: Map<Tensor, Tensor>, input: Tensor, grad: Tensor, shared: boolean): void {
   if (input instanceof Parameter) {
+    if (!input.requiresGrad) return;
     input.accumulate((total, accumulate) => {
       if (accumulate) native.addInto(total.handle, grad.handle, 1, 1);
       else native.copyInto(grad.handle, total.handle);
@@ -110,25 +127,31 @@ function addGradient(grads: Map<Tensor, Tensor>, input: Tensor, grad: Tensor, sh
 
 let current: Tape | null = null;
 
-/** Runs `body` with a fresh tape recording; what is left on the tape is let go at the end. */
+/**
+ * Runs `body` with a fresh tape recording; what is left on the tape is let go at the end.
+ * @throws Error if `body` returns a promise: the tape would end before the work
+ */
 export function withTape<T>(body: (tape: Tape) => T): T {
   const outer = current;
   const tape = new Tape();
   current = tape;
   try {
-    return body(tape);
+    return refusePromise('withTape', body(tape));
   } finally {
     current = outer;
     tape.dispose();
   }
 }
 
-/** Runs `body` without recording: nothing in it is kept for backward. */
+/**
+ * Runs `body` without recording: nothing in it is kept for backward.
+ * @throws Error if `body` returns a promise: what it does after its first await would be recorded
+ */
 export function noGrad<T>(body: () => T): T {
   const outer = current;
   current = null;
   try {
-    return body();
+    return refusePromise('noGrad', body());
   } finally {
     current = outer;
   }

@@ -16,6 +16,8 @@ const arrayOf = {
   f16: Uint16Array,
 } as const;
 
+const arrayNames = [...new Set(Object.values(arrayOf).map(({ name }) => name))].join(', ');
+
 /**
  * A dense row-major tensor on a device. Ops queue their work and return at once; `data()` waits for it. Memory is
  * counted: a new tensor belongs to the scope it is made in (see scope.ts), the tape holds what backward needs, and
@@ -40,15 +42,19 @@ export class Tensor {
     this.#scope = enterScope(this);
   }
 
-  /** A tensor of the values, copied. Default dtype by the array: f32, f64, i32 or u8. */
+  /**
+   * A tensor of the values, copied.
+   * @param dtype by default the array's own: f32, f64, i32 or u8; a Uint16Array holds bits, of bf16 unless f16 is said
+   * @throws TypeError for another kind of array, one that is not of `dtype`, and shared memory
+   * @throws Error where the number of values is not the shape's
+   */
   static from(
     data: NumberArray,
     shape: readonly number[],
     device: Device = defaultDevice(),
     dtype?: Dtype,
   ): Tensor {
-    const type = dtype ?? (Object.keys(arrayOf) as Dtype[]).find((d) => data instanceof arrayOf[d]);
-    return new Tensor(native.fromBytes(data, shape, type ?? 'f32', device));
+    return new Tensor(native.fromBytes(data, shape, dtypeOfArray(data, dtype), device));
   }
 
   /** Uninitialised memory. */
@@ -118,12 +124,37 @@ export class Tensor {
     return new arrayOf[this.dtype](native.readSync(this.handle));
   }
 
-  /** The one number of a scalar, waiting in place. */
+  /** The one number of a scalar of any dtype, waiting in place. @throws Error for a tensor of more or of none */
   item(): number {
-    const data = this.dataSync();
-    if (data.length !== 1) throw new Error(`item: a tensor [${this.shape}] is no scalar`);
-    return data[0]!;
+    if (this.size !== 1) throw new Error(`item: a tensor [${this.shape}] is no scalar`);
+    if (this.dtype !== 'bf16' && this.dtype !== 'f16') return this.dataSync()[0]!;
+    const widened = native.cast(this.handle, 'f32');
+    const [value] = new Float32Array(native.readSync(widened));
+    native.release(widened);
+    return value!;
   }
+}
+
+/** The dtype that an array's bytes are taken as: the one asked for, which must be the array's. @throws TypeError */
+function dtypeOfArray(data: NumberArray, wanted?: Dtype): Dtype {
+  const kind = (data as unknown)?.constructor?.name ?? typeof data;
+  const dtypes = (Object.keys(arrayOf) as Dtype[]).filter((dtype) => data instanceof arrayOf[dtype]);
+  const [natural] = dtypes;
+  if (natural === undefined) {
+    throw new TypeError(`Tensor.from: ${kind} is no array that it takes; give ${arrayNames}`);
+  }
+  if (wanted !== undefined && !dtypes.includes(wanted)) {
+    const own = arrayOf[wanted]?.name;
+    throw new TypeError(
+      own === undefined
+        ? `Tensor.from: dtype ${wanted} is not known; give ${Object.keys(arrayOf).join(', ')}`
+        : `Tensor.from: a ${kind} is not ${wanted}; give a ${own}, or cast the tensor`,
+    );
+  }
+  if (typeof SharedArrayBuffer !== 'undefined' && data.buffer instanceof SharedArrayBuffer) {
+    throw new TypeError('Tensor.from: the array is in shared memory; give a copy: array.slice()');
+  }
+  return wanted ?? natural;
 }
 
 /** Reads several tensors with one wait. */

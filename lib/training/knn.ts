@@ -2,6 +2,7 @@ import { native } from '../native/addon.js';
 import { scope } from '../tensor/scope.js';
 import { noGrad } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
+import { checkKnn } from './knn-checks.js';
 
 /** Features of labelled pictures. */
 export interface LabelledFeatures {
@@ -37,8 +38,11 @@ const trainChunk = 8192;
  * Weighted k-nearest-neighbour classification by cosine similarity, as DINO does it (Caron et al., 2021, appendix F;
  * Wu et al., 2018): each of the k nearest training pictures votes for its class with weight exp(cosine/temperature).
  * @returns one result for each distinct k, ascending
+ * @throws UserError for no pictures, features that are not finite or not [N, width], differing widths, labels that are
+ *   no class, numbers of neighbours that are not whole and 1 or more, a temperature that is not above 0
  */
 export function knnAccuracies(options: KnnOptions): KnnAccuracy[] {
+  checkKnn(options);
   const { train, test, classes, temperature } = options;
   const ks = [...new Set(options.neighbours.map((k) => Math.min(k, train.labels.length)))].sort(
     (a, b) => a - b,

@@ -9,7 +9,11 @@ export class Scores {
   #first = 0;
   #five = 0;
 
+  /** @throws UserError where the number of classes is no whole number of at least 1 */
   constructor(readonly classes: number) {
+    if (!Number.isInteger(classes) || classes < 1) {
+      throw new UserError(`${classes} classes: give a whole number of at least 1`);
+    }
     this.confusion = new Uint32Array(classes * classes);
   }
 
@@ -22,11 +26,18 @@ export class Scores {
    * Adds a batch.
    * @param logits [B, classes]
    * @param labels [B]
-   * @throws UserError for logits that are not finite
+   * @throws UserError for logits that are not finite or not that many, and labels that are no class; the batch is then
+   *   not added beyond the picture before
    */
   add(logits: ArrayLike<number>, labels: Int32Array): void {
     const { classes } = this;
+    if (logits.length !== labels.length * classes) {
+      throw new UserError(`${logits.length} logits are not ${classes} for each of ${labels.length} labels`);
+    }
     for (const [row, label] of labels.entries()) {
+      if (!Number.isInteger(label) || label < 0 || label >= classes) {
+        throw new UserError(`label ${label} of picture ${this.#count} is none of the ${classes} classes`);
+      }
       const start = row * classes;
       const own = logits[start + label] as number;
       let [largest, predicted, before] = [Number.NEGATIVE_INFINITY, 0, 0];

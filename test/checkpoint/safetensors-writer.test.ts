@@ -138,7 +138,13 @@ describe('writing safetensors', () => {
     expect((await broken({ ...b, read: () => data.subarray(1) })).message).toContain('"b" gave 999 bytes');
     expect((await broken({ ...b, shape: [999] })).message).toContain('needs 999 bytes, not 1000');
     expect((await broken({ ...b, name: 'a' })).message).toContain('listed twice');
-    expect((await broken({ ...b, name: '__metadata__' })).message).toContain('listed twice');
+    expect((await broken({ ...b, name: '__metadata__' })).message).toContain(
+      '"__metadata__": the name stands for the metadata',
+    );
+    expect((await broken({ ...b, dtype: 'F8' as 'U8' })).message).toContain(
+      'tensor "b" has dtype "F8", which is not supported; give one of F64, F32,',
+    );
+    expect((await broken({ ...b, shape: [-1000] })).message).toContain('the impossible shape [-1000]');
     const own = new Error('device lost');
     await expect(writeSafetensors(path, [a, { ...b, read: () => Promise.reject(own) }])).rejects.toBe(own);
     expect(existsSync(path)).toBe(false);

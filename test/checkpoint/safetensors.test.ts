@@ -72,6 +72,9 @@ describe('safetensors', () => {
       expect(file.read(name)).toEqual(await read());
       expect(bytesOf(...file.readChunks(name, 3))).toEqual(await read());
     }
+    for (const bytes of [0, -1, 1.5, Number.NaN]) {
+      expect(() => file.readChunks(file.names()[0]!, bytes).next()).toThrow(/readChunks: pieces of .* bytes/);
+    }
     file.close();
     file.close();
     expect(() => file.read('z')).toThrow(/closed/);

@@ -75,6 +75,13 @@ describe('cae-native pretrain refuses in one line', () => {
       2,
       /--device tpu: "tpu" is no device; use cpu, cuda or cuda:N/,
     ],
+    [
+      'a negative warmup',
+      ['--warmup_epochs', '-1'],
+      2,
+      /--warmup_epochs -1 is not allowed; give .* at least 0/,
+    ],
+    ['a warmup that is no number', ['--warmup_epochs', 'NaN'], 2, /--warmup_epochs NaN is not allowed/],
     ['a warmup longer than the run', ['--epochs', '3'], 2, /--warmup_epochs 5 must not exceed --epochs 3/],
     [
       'an update over more than an epoch',

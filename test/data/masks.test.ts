@@ -128,6 +128,22 @@ describe.each(['block', 'random'] as const)('%s masks', (kind) => {
   });
 });
 
+it('refuses an unknown kind, and a grid that is no whole numbers', () => {
+  expect(() => createMaskGenerator({ ...base, kind: 'foo' as 'block' })).toThrow(
+    /--mask_generator foo is not known; choose block, random/,
+  );
+  for (const grid of [
+    [14.5, 14],
+    [14, Number.NaN],
+    [0, 14],
+    [-14, -14],
+  ] as const) {
+    for (const kind of ['block', 'random'] as const) {
+      expect(() => createMaskGenerator({ ...base, kind, grid })).toThrow(/a grid of .* patches: give whole/);
+    }
+  }
+});
+
 it('refuses limits that cannot be kept', () => {
   expect(() => createMaskGenerator({ ...base, maxMaskPatchesPerBlock: 15 })).toThrow(
     /--max_mask_patches_per_block 15/,

@@ -60,6 +60,20 @@ describe('scopes', () => {
     expect(live()).toBe(before);
   });
 
+  it('find the tensors of a result that refers to itself', () => {
+    const before = live();
+    const ring: { tensor: Tensor | null; self: unknown } = { tensor: null, self: null };
+    scope(() => {
+      ring.self = [ring, { ring }];
+      ring.tensor = ones();
+      gelu(ring.tensor);
+      return ring;
+    });
+    expect(live()).toBe(before + 1);
+    ring.tensor!.release();
+    expect(live()).toBe(before);
+  });
+
   it('leave kept tensors and extra holds alone', () => {
     const before = live();
     const [kept, held] = [{ tensor: null as Tensor | null }, { tensor: null as Tensor | null }];

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Draws } from '../../lib/data/random.js';
+import { UserError } from '../../lib/errors.js';
 import { native } from '../../lib/native/addon.js';
 import { knnAccuracies, type LabelledFeatures } from '../../lib/training/knn.js';
 
@@ -64,5 +65,34 @@ describe('k nearest neighbours', () => {
   it('of a training set find themselves', () => {
     const found = knnAccuracies({ train, test: train, classes, neighbours: [1], temperature: 1e-4 });
     expect(found).toEqual([{ k: 1, acc1: 100, acc5: expect.any(Number) }]);
+  });
+
+  const replaced = <A extends Float32Array | Int32Array>(values: A, value: number): A => {
+    const copy = values.slice() as A;
+    copy[17] = value;
+    return copy;
+  };
+  it.each([
+    [{ temperature: 0 }, /temperature 0: give a number above 0/],
+    [{ temperature: Number.NaN }, /temperature NaN/],
+    [{ neighbours: [10, 0] }, /0 neighbours: give whole numbers of at least 1/],
+    [{ neighbours: [-1] }, /-1 neighbours/],
+    [{ neighbours: [1.5] }, /1.5 neighbours/],
+    [{ classes: 8 }, /training label 8 is none of the 8 classes/],
+    [{ classes: 0 }, /0 classes/],
+    [
+      { train: { ...train, features: replaced(train.features, Number.NaN) } },
+      /training picture 1 are not finite/,
+    ],
+    [{ test: { ...test, features: replaced(test.features, Number.NaN) } }, /test picture 1 are not finite/],
+    [{ test: { ...test, labels: replaced(test.labels, -1) } }, /test label -1 is none of the 9 classes/],
+    [{ test: clusters(90, 6, classes, 6) }, /training features are 12 wide and test features 6/],
+    [{ test: { ...test, width: 11 } }, /1080 test features are not 11 for each of 90 labels/],
+    [{ train: clusters(0, 5, classes, width) }, /there are no training pictures/],
+    [{ test: clusters(0, 5, classes, width) }, /there are no test pictures/],
+  ])('refuse what makes no accuracy (%#)', (wrong, message) => {
+    const options = { train, test, classes, neighbours: [10], temperature: 0.07 };
+    expect(() => knnAccuracies({ ...options, ...wrong })).toThrow(UserError);
+    expect(() => knnAccuracies({ ...options, ...wrong })).toThrow(message);
   });
 });

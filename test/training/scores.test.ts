@@ -35,6 +35,24 @@ describe('scores', () => {
     expect(scores.numbers()).toMatchObject({ acc1: 10, acc5: 50 });
   });
 
+  it.each([3, -1])('refuses label %i of 3 classes', (label) => {
+    const scores = new Scores(3);
+    scores.add([1, 2, 3], Int32Array.of(2));
+    expect(() => scores.add([1, 2, 3], Int32Array.of(label))).toThrow(
+      `label ${label} of picture 1 is none of the 3 classes`,
+    );
+    expect([...scores.confusion]).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 1]);
+    expect(scores.count).toBe(1);
+  });
+
+  it('refuses logits that are not classes for each label, and no classes', () => {
+    expect(() => new Scores(3).add([1, 2], Int32Array.of(0))).toThrow(
+      /^2 logits are not 3 for each of 1 labels/,
+    );
+    for (const classes of [0, -1, 1.5, Number.NaN])
+      expect(() => new Scores(classes)).toThrow(/classes: give/);
+  });
+
   it.each([Number.NaN, Number.POSITIVE_INFINITY])('refuses %s', (value) => {
     expect(() => new Scores(2).add([0, value], Int32Array.of(0))).toThrow(/picture 0 is not finite/);
   });

@@ -2,6 +2,7 @@ import { native } from '../../native/addon.js';
 import { accumulateBoth, type Parameter } from '../parameter.js';
 import { record } from '../tape.js';
 import { Tensor } from '../tensor.js';
+import { channelSums } from './channel-sums.js';
 
 /** Geometry of a convolution; square kernels. */
 export interface ConvOptions {
@@ -24,12 +25,12 @@ export function conv2d(x: Tensor, weight: Parameter, bias: Parameter, options: C
   const y = new Tensor(native.conv2d(x.handle, kernel.handle, bias.handle, stride, padding, fused));
   record([y], [x, weight, bias], [x, kernel, ...(fused ? [y] : [])], (arriving) => {
     const dy = fused ? new Tensor(native.reluBackward(arriving!.handle, y.handle)) : arriving!;
-    convWeightGradient(dy, x, weight, bias, stride, padding);
+    const dbias = weightGradient(dy, x, weight, bias, stride, padding);
     const [, height, width] = x.shape as [number, number, number, number];
     const dx = x.requiresGrad
       ? new Tensor(native.conv2dBackwardInput(dy.handle, kernel.handle, height, width, stride, padding))
       : null;
-    return [dx, null, null];
+    return [dx, null, dbias];
   });
   return y;
 }
@@ -48,26 +49,29 @@ function conv2dPrepared(
   return new Tensor(native.conv2dPrepared(x.handle, weight.handle, bias.handle, stride, padding, relu));
 }
 
-function convWeightGradient(
+/** Writes the gradients of weight and bias; returns the latter where the bias alone is trained. */
+function weightGradient(
   dy: Tensor,
   x: Tensor,
   weight: Parameter,
   bias: Parameter,
   stride: number,
   padding: number,
-): void {
-  if (!weight.requiresGrad) return;
-  accumulateBoth(weight, bias, (dweight, dbias, accumulate) =>
+): Tensor | null {
+  if (!weight.requiresGrad) return bias.requiresGrad ? channelSums(dy) : null;
+  const write = (dweight: Tensor, dbias: Tensor | null, accumulate: boolean): void =>
     native.conv2dBackwardWeight(
       dy.handle,
       x.handle,
       dweight.handle,
-      dbias.handle,
+      dbias?.handle ?? null,
       stride,
       padding,
       accumulate,
-    ),
-  );
+    );
+  if (bias.requiresGrad) accumulateBoth(weight, bias, write);
+  else weight.accumulate((dweight, accumulate) => write(dweight, null, accumulate));
+  return null;
 }
 
 /** Transposed convolution of x [B,H,W,in] with weight [in,out,k,k]: [B, (H−1)·stride − 2·padding + k, …, out]. */
@@ -89,13 +93,4 @@ export function convTranspose2d(
     return [dx, null, bias.requiresGrad ? channelSums(dy!) : null];
   });
   return y;
-}
-
-/** Σ over all axes but the last, in the parameters' dtype. */
-function channelSums(x: Tensor): Tensor {
-  const channels = x.shape.at(-1)!;
-  const sums = Tensor.empty([channels], x.dtype === 'f64' ? 'f64' : 'f32', x.device);
-  const rows = new Tensor(native.reshape(x.handle, [1, x.size / channels, channels]));
-  native.repeatTokenBackward(rows.handle, sums.handle, false);
-  return sums;
 }

@@ -49,7 +49,7 @@ export function layerNormBackward(
         y?.handle ?? null,
       ),
     );
-  if (!weight.requiresGrad) return run(null, null, false);
+  if (!weight.requiresGrad && !bias.requiresGrad) return run(null, null, false);
   let dx: Tensor | null = null;
   accumulateBoth(weight, bias, (dweight, dbias, accumulate) => {
     dx = run(dweight, dbias, accumulate);

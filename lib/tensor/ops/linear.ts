@@ -2,6 +2,7 @@ import { native } from '../../native/addon.js';
 import { Parameter } from '../parameter.js';
 import { record } from '../tape.js';
 import { Tensor } from '../tensor.js';
+import { channelSums } from './channel-sums.js';
 import type { Recomputed } from './recomputed.js';
 
 /**
@@ -39,9 +40,9 @@ function linearOfRecomputed(x: Recomputed, weight: Parameter, bias: Tensor | nul
   return y;
 }
 
-/** Writes the weight's gradient, and the bias's; returns the latter where the bias is no parameter. */
+/** Writes the weight's gradient, and the bias's; returns the latter where it is no parameter, or alone is trained. */
 function weightGradient(dy: Tensor, x: Tensor, weight: Parameter, bias: Tensor | null): Tensor | null {
-  if (!weight.requiresGrad) return null;
+  if (!weight.requiresGrad) return bias?.requiresGrad ? channelSums(dy) : null;
   const write = (dbias: Tensor | null, accumulateBias: boolean): void =>
     weight.accumulate((grad, accumulate) =>
       native.linearBackwardWeight(

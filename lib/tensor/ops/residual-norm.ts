@@ -123,7 +123,9 @@ function backward(
   y: Tensor | null,
 ): [Tensor | null, Tensor | null] {
   const scaled = gamma?.requiresGrad === true;
-  const trained = [...(scaled ? [gamma] : []), ...(weight.requiresGrad ? [weight, bias] : [])];
+  // The norm's two gradients are made together or not at all.
+  const normTrained = weight.requiresGrad || bias.requiresGrad;
+  const trained = [...(scaled ? [gamma] : []), ...(normTrained ? [weight, bias] : [])];
   let results: [Tensor | null, Tensor | null] = [null, null];
   accumulateTogether(trained, (grads, accumulate) => {
     const of = (parameter: Parameter | null) => grads[trained.indexOf(parameter!)]?.handle ?? null;

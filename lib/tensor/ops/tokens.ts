@@ -90,8 +90,8 @@ export function qkvBias(qBias: Parameter, vBias: Parameter): Tensor {
   const all = new Tensor(native.concatTokens(new Tensor(front).handle, token(vBias).handle));
   const y = new Tensor(native.reshape(all.handle, [3 * width]));
   record([y], [qBias, vBias], [], (dy) => [
-    new Tensor(native.rows(dy!.handle, 0, width)),
-    new Tensor(native.rows(dy!.handle, 2 * width, width)),
+    qBias.requiresGrad ? new Tensor(native.rows(dy!.handle, 0, width)) : null,
+    vBias.requiresGrad ? new Tensor(native.rows(dy!.handle, 2 * width, width)) : null,
   ]);
   return y;
 }
