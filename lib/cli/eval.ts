@@ -25,6 +25,7 @@ import {
   textFlag,
 } from './flags.js';
 import {
+  averageFolder,
   checkpointEntries,
   configOf,
   normalizationOf,
@@ -123,11 +124,8 @@ function openClassifier(values: EvalFlags, checkpoint: OpenCheckpoint, path: str
   // A file does not tell what a probe looks at: the published recipes' cls token.
   const pooling = task !== 'finetune' && saved.config === undefined ? { useMeanPooling: false } : {};
   const model = createClassifier(task, configOf(values, saved, { ...found.config, ...pooling }));
-  const { run } = weights;
   if (values.model_ema) {
-    if (run === undefined)
-      throw new UserError(`--model_ema: ${path} is no folder of a run, which keeps averages apart`);
-    loadModel(run.folder, model, averageFileName);
+    loadModel(averageFolder(checkpoint), model, averageFileName);
     return model;
   }
   const state = model.stateDict();

@@ -7,7 +7,7 @@ import { WeightAverage } from '../optim/ema.js';
 import { cosineSchedule, epochCosineSchedule } from '../optim/schedules.js';
 import { ClassifyTask, type LabelledBatch, scoreBatches } from '../training/classify.js';
 import { runTraining } from '../training/loop.js';
-import { findResume, loadModel } from '../training/run-checkpoint.js';
+import { averageFileName, findResume, loadModel } from '../training/run-checkpoint.js';
 import type { Scores } from '../training/scores.js';
 import {
   cachedSource,
@@ -25,7 +25,7 @@ import {
 } from './classifier-model.js';
 import { type ClassifyFlags, checkClassifyFlags } from './classify-checks.js';
 import { pickDevice, required, usageError } from './flags.js';
-import { normalizationOf, openCheckpoint } from './open-checkpoint.js';
+import { averageFolder, normalizationOf, type OpenCheckpoint, openCheckpoint } from './open-checkpoint.js';
 import { dtypeOf, lossScalerOf, precisionOf, usePrecision } from './precision.js';
 import { parametersOf } from './pretrain.js';
 import { report } from './score-report.js';
@@ -62,7 +62,7 @@ export async function trainClassifier(task: ClassifierTask, flags: ClassifyFlags
     using source = pictureSource(pictures, model);
     stepsOf(pictures, source.batchesPerEpoch);
     say();
-    if (flags.eval) await evaluateOnly(pictures, model, source);
+    if (flags.eval) await evaluateOnly(pictures, model, source, checkpoint);
     else await train(pictures, model, source);
   }
 }
@@ -207,11 +207,15 @@ async function measure<B extends LabelledBatch>(
   return scores;
 }
 
-/** `--eval`: the newest checkpoint of the run, or the one of `--resume`; else what `--finetune` loaded, its head too. */
+/**
+ * `--eval`: the newest checkpoint of the run, or the one of `--resume`; else what `--finetune` loaded, its head too.
+ * With `--model_ema` its running average.
+ */
 async function evaluateOnly<B extends LabelledBatch>(
   pictures: PictureOptions,
   model: TrainableClassifier,
   source: DataSource<B>,
+  checkpoint: OpenCheckpoint,
 ): Promise<void> {
   const { flags, task, data } = pictures;
   const found = await findResume(
@@ -223,9 +227,10 @@ async function evaluateOnly<B extends LabelledBatch>(
     },
     (line) => void process.stderr.write(`${line}\n`),
   );
-  if (found !== undefined) loadModel(found.folder, model);
-  else if (flags.finetune === undefined) {
+  if (found === undefined && flags.finetune === undefined) {
     throw usageError('--eval: there is no checkpoint in --output_dir; name one with --resume or --finetune');
   }
+  if (flags.model_ema) loadModel(found?.folder ?? averageFolder(checkpoint), model, averageFileName);
+  else if (found !== undefined) loadModel(found.folder, model);
   await report(flags, data.classes, await measure(pictures, source));
 }

@@ -80,6 +80,9 @@ describe('probes, fine-tuning and what is done with them', () => {
     const last = JSON.parse(log) as Record<string, number>;
     expect(averaged).toContain(`loss ${last['test_ema_loss']!.toFixed(4)}`);
     expect(averaged).not.toBe(out);
+    const again = ['--data_path', data, '--finetune', tuned, '--batch_size', '8', '--eval', '--model_ema'];
+    expect(done('finetune', ...again, '--output_dir', tuned).out).toBe(averaged);
+    expect(done('finetune', ...again, '--output_dir', join(folder, 'none')).out).toBe(averaged);
   });
 
   it('embed: features, labels and names in either format; knn counts with the same features', () => {
