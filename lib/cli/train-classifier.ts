@@ -1,4 +1,5 @@
 import type { JsonObject } from '../checkpoint/checkpoint-state.js';
+import { checkOutputFile } from '../checkpoint/output-check.js';
 import { defaultCropPct } from '../data/classification-loader.js';
 import { BatchSampler } from '../data/sampler.js';
 import type { ClassifierTask } from '../models/saved-classifier.js';
@@ -16,6 +17,8 @@ import {
   openData,
   type PictureOptions,
   pictureSource,
+  type TestSource,
+  testSource,
 } from './classifier-data.js';
 import {
   classifierConfigOf,
@@ -33,6 +36,10 @@ import { report } from './score-report.js';
 /** Trains a classifier, or evaluates it alone: everything is checked before anything is written. */
 export async function trainClassifier(task: ClassifierTask, flags: ClassifyFlags): Promise<void> {
   checkClassifyFlags(task, flags);
+  if (flags.confusion !== undefined) {
+    const made = flags.eval ? [] : [flags.output_dir, flags.log_dir].filter((name) => name !== undefined);
+    checkOutputFile(flags.confusion, made);
+  }
   const data = openData(flags);
   if (flags.threads !== undefined) native.setThreads(flags.threads);
   using checkpoint = await openCheckpoint(flags.finetune, flags.model_key);
@@ -53,7 +60,11 @@ export async function trainClassifier(task: ClassifierTask, flags: ClassifyFlags
   const { model, notes } = loadedClassifier(task, config, flags, checkpoint);
   if (note !== null) notes.unshift(note);
   const say = (): void => void process.stderr.write(`${notes.join('\n')}\n`);
-  if (flags.cache_features && !flags.eval) {
+  if (flags.eval) {
+    using source = testSource(pictures, model);
+    say();
+    await evaluateOnly(pictures, model, source, checkpoint);
+  } else if (flags.cache_features) {
     checkBatch(pictures, data.train.length);
     say();
     using source = await cachedSource(pictures, model);
@@ -62,8 +73,7 @@ export async function trainClassifier(task: ClassifierTask, flags: ClassifyFlags
     using source = pictureSource(pictures, model);
     stepsOf(pictures, source.batchesPerEpoch);
     say();
-    if (flags.eval) await evaluateOnly(pictures, model, source, checkpoint);
-    else await train(pictures, model, source);
+    await train(pictures, model, source);
   }
 }
 
@@ -195,7 +205,7 @@ function savedAs(
 
 async function measure<B extends LabelledBatch>(
   { data, flags }: PictureOptions,
-  source: DataSource<B>,
+  source: TestSource<B>,
 ): Promise<Scores> {
   const scores = await scoreBatches({
     batches: source.testBatches(),
@@ -214,7 +224,7 @@ async function measure<B extends LabelledBatch>(
 async function evaluateOnly<B extends LabelledBatch>(
   pictures: PictureOptions,
   model: TrainableClassifier,
-  source: DataSource<B>,
+  source: TestSource<B>,
   checkpoint: OpenCheckpoint,
 ): Promise<void> {
   const { flags, task, data } = pictures;
