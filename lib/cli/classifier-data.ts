@@ -30,14 +30,18 @@ import { type ClassifyFlags, policyOf } from './classify-checks.js';
 import { required } from './flags.js';
 import { dtypeOf } from './precision.js';
 
-/** A data set as a classifier trains and is measured on it. */
-export interface DataSource<B extends LabelledBatch> extends Disposable {
+/** A data set as a classifier is measured on it. */
+export interface TestSource<B extends LabelledBatch> extends Disposable {
   readonly view: ClassifierView<B>;
+  /** One pass over the pictures to measure on. */
+  testBatches(): AsyncIterable<B>;
+}
+
+/** A data set as a classifier trains and is measured on it. */
+export interface DataSource<B extends LabelledBatch> extends TestSource<B> {
   /** Training batches an epoch. */
   readonly batchesPerEpoch: number;
   batches(epoch: number, first: number): AsyncIterable<B>;
-  /** One pass over the pictures to measure on. */
-  testBatches(): AsyncIterable<B>;
 }
 
 /** Everything about the pictures that flags and checkpoint decide. */
@@ -95,46 +99,62 @@ function evalLoader(options: PictureOptions, images: ImageSet): ClassificationLo
   });
 }
 
+/** The training pictures, augmented as the task has it. */
+function trainLoader(options: PictureOptions): ClassificationLoader {
+  const { task, flags, data, inputSize, normalization } = options;
+  const { seed, batch_size: batchSize, num_workers: numWorkers, on_bad_image: onBadImage } = flags;
+  const common = { images: data.train, batchSize, seed, numWorkers, onBadImage, inputSize };
+  if (task === 'linear') return createProbeLoader(common);
+  return createFineTuneLoader({
+    ...common,
+    aa: policyOf(flags),
+    colorJitter: flags.color_jitter,
+    trainInterpolation: flags.train_interpolation,
+    mean: pixelNormalization(normalization).mean,
+    reprob: flags.reprob,
+    recount: flags.recount,
+  });
+}
+
+/** Pictures to measure on, read and shown to the whole classifier; the training pictures are not looked at. */
+export function testSource(
+  options: PictureOptions,
+  model: TrainableClassifier,
+): TestSource<ClassificationBatch> {
+  const { flags, data, inputSize, normalization } = options;
+  const test = evalLoader(options, data.val);
+  const input = new ClassificationInput({
+    normalization: pixelNormalization(normalization),
+    seed: flags.seed,
+    classes: data.classes.length,
+    remode: flags.remode,
+    mixup: mixupOf(flags, inputSize),
+    smoothing: flags.smoothing,
+  });
+  return {
+    view: pictureView(model, input),
+    testBatches: () => onePass(test),
+    [Symbol.dispose]() {
+      test.close();
+      input.dispose();
+    },
+  };
+}
+
 /** Pictures read, augmented and shown to the whole classifier. */
 export function pictureSource(
   options: PictureOptions,
   model: TrainableClassifier,
 ): DataSource<ClassificationBatch> {
-  const { task, flags, data, inputSize, normalization } = options;
-  const { seed, batch_size: batchSize, num_workers: numWorkers, on_bad_image: onBadImage } = flags;
-  const common = { images: data.train, batchSize, seed, numWorkers, onBadImage, inputSize };
-  const pixels = pixelNormalization(normalization);
-  const mixup = mixupOf(flags, inputSize);
-  const train =
-    task === 'linear'
-      ? createProbeLoader(common)
-      : createFineTuneLoader({
-          ...common,
-          aa: policyOf(flags),
-          colorJitter: flags.color_jitter,
-          trainInterpolation: flags.train_interpolation,
-          mean: pixels.mean,
-          reprob: flags.reprob,
-          recount: flags.recount,
-        });
-  const test = evalLoader(options, data.val);
-  const input = new ClassificationInput({
-    normalization: pixels,
-    seed,
-    classes: data.classes.length,
-    remode: flags.remode,
-    mixup,
-    smoothing: flags.smoothing,
-  });
+  const train = trainLoader(options);
+  const test = testSource(options, model);
   return {
-    view: pictureView(model, input),
+    ...test,
     batchesPerEpoch: train.batchesPerEpoch,
     batches: (epoch, first) => batchesFrom(train, epoch, first),
-    testBatches: () => onePass(test),
     [Symbol.dispose]() {
       train.close();
-      test.close();
-      input.dispose();
+      test[Symbol.dispose]();
     },
   };
 }

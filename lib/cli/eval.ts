@@ -1,9 +1,11 @@
 import type { Command } from 'commander';
+import { checkOutputFile } from '../checkpoint/output-check.js';
 import { openEvalData } from '../data/classification-data.js';
 import { createEvalLoader, defaultCropPct, onePass } from '../data/classification-loader.js';
 import type { ImageSet } from '../data/image-set.js';
 import { UserError } from '../errors.js';
 import { Progress } from '../logging/progress.js';
+import { loadEncoder } from '../models/load-encoder.js';
 import { classifierOfTensors, createClassifier, type SavedModel } from '../models/saved-classifier.js';
 import { native } from '../native/addon.js';
 import { ClassificationInput } from '../training/classification-input.js';
@@ -25,6 +27,7 @@ import {
   textFlag,
 } from './flags.js';
 import {
+  averageFolder,
   checkpointEntries,
   configOf,
   normalizationOf,
@@ -64,6 +67,7 @@ export function register(command: Command): void {
 
 async function evaluate(dataPath: string, values: EvalFlags): Promise<void> {
   const path = required('checkpoint', values.checkpoint);
+  if (values.confusion !== undefined) checkOutputFile(values.confusion);
   using checkpoint = await openCheckpoint(path, values.model_key);
   const { saved } = checkpoint;
   const dataSet = values.data_set;
@@ -108,7 +112,8 @@ async function evaluate(dataPath: string, values: EvalFlags): Promise<void> {
 
 /**
  * The classifier that a checkpoint holds: as the run saved it, or as its tensors' names tell.
- * @throws UserError where it holds none, or lacks a tensor
+ * Position tables of another grid are interpolated, as where training goes on from it.
+ * @throws UserError where it holds none, lacks a tensor, or is of another model
  */
 function openClassifier(values: EvalFlags, checkpoint: OpenCheckpoint, path: string): TrainableClassifier {
   const { saved, weights } = checkpoint;
@@ -123,23 +128,17 @@ function openClassifier(values: EvalFlags, checkpoint: OpenCheckpoint, path: str
   // A file does not tell what a probe looks at: the published recipes' cls token.
   const pooling = task !== 'finetune' && saved.config === undefined ? { useMeanPooling: false } : {};
   const model = createClassifier(task, configOf(values, saved, { ...found.config, ...pooling }));
-  const { run } = weights;
   if (values.model_ema) {
-    if (run === undefined)
-      throw new UserError(`--model_ema: ${path} is no folder of a run, which keeps averages apart`);
-    loadModel(run.folder, model, averageFileName);
+    loadModel(averageFolder(checkpoint), model, averageFileName);
     return model;
   }
-  const state = model.stateDict();
-  for (const [name, { shape }] of entries) {
-    const own = state.get(name);
-    if (own !== undefined && own.shape.join() !== shape.join()) {
-      throw new UserError(
-        `${path} is of another model: ${name} is [${shape.join(', ')}] there and [${own.shape.join(', ')}] here; give its --model and sizes`,
-      );
-    }
+  const { missing, unexpected } = loadEncoder(model, entries, path);
+  const deepest = Math.max(...unexpected.map((name) => Number(/^blocks\.(\d+)\./.exec(name)?.[1] ?? -1)));
+  if (deepest >= model.config.depth) {
+    throw new UserError(
+      `${path} has ${deepest + 1} blocks and the model ${model.config.depth}; give --depth ${deepest + 1}, or leave it out`,
+    );
   }
-  const { missing } = model.loadStateDict(entries);
   if (missing.length > 0) {
     throw new UserError(
       `${path} lacks ${missing.slice(0, 3).join(', ')}; give its --model and sizes, or another checkpoint`,

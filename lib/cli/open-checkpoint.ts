@@ -1,5 +1,6 @@
 import { reportLines } from '../checkpoint/load-report.js';
 import { openWeights, type Weights } from '../checkpoint/weights-file.js';
+import { UserError } from '../errors.js';
 import { loadEncoder } from '../models/load-encoder.js';
 import { encoderTensors, stateEntry } from '../models/pretrained-encoder.js';
 import { type PixelNormalization, type SavedModel, savedModelOf } from '../models/saved-classifier.js';
@@ -26,6 +27,12 @@ export async function openCheckpoint(path: string | undefined, modelKey?: string
   }
   const weights = await openWeights(path, modelKey);
   return { path, saved: savedModelOf(weights), weights, [Symbol.dispose]: () => weights[Symbol.dispose]() };
+}
+
+/** The folder in which a run's checkpoint keeps the weights' average. @throws UserError where it is no run's */
+export function averageFolder({ path, weights }: OpenCheckpoint): string {
+  if (weights?.run !== undefined) return weights.run.folder;
+  throw new UserError(`--model_ema: ${path} is no folder of a run, which keeps averages apart`);
 }
 
 /**

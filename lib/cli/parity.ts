@@ -6,10 +6,12 @@ import { SafetensorsFile } from '../checkpoint/safetensors-reader.js';
 import { writeSafetensors } from '../checkpoint/safetensors-writer.js';
 import { UserError } from '../errors.js';
 import { type Comparison, compareWithFixture, tolerances } from '../parity/compare.js';
+import { fitting } from '../parity/fixture-config.js';
 import { parityKinds } from '../parity/kinds.js';
 import { compareReferenceCheckpoint, referenceCheckpointKind } from '../parity/reference-checkpoint.js';
 import type { Computed } from '../parity/types.js';
 import { setDefaultDevice } from '../tensor/device.js';
+import { usePrecision } from './precision.js';
 
 interface ParityFlags {
   device: string;
@@ -32,6 +34,7 @@ export function register(command: Command): void {
     .option('--dump <folder>', 'write every computed tensor to FOLDER/<fixture name>.safetensors')
     .action(async (paths: string[], flags: ParityFlags) => {
       setDefaultDevice(flags.device);
+      usePrecision(flags);
       let failed = 0;
       for (const path of paths) failed += await runFixture(path, flags);
       if (failed > 0)
@@ -53,8 +56,10 @@ async function runFixture(path: string, { device, precision, dump }: ParityFlags
       );
     }
     const run = await load();
-    const computed = await run(file, { device, dtype: dtypes[precision] });
-    const comparisons = compareWithFixture(file, computed, tolerances[precision]);
+    const { computed, comparisons } = await fitting(path, async () => {
+      const computed = await run(file, { device, dtype: dtypes[precision] });
+      return { computed, comparisons: compareWithFixture(file, computed, tolerances[precision]) };
+    });
     const failed = report(path, `${kind}, ${device}, ${precision}`, comparisons);
     if (dump !== undefined) await dumpComputed(join(dump, basename(path)), computed, dump);
     return failed;

@@ -45,7 +45,10 @@ export const pretrainFlags = {
   log_dir: textFlag(undefined, 'folder of TensorBoard events; default: --output_dir'),
   device: deviceFlag(),
   seed: intFlag(0, 'every random draw is a function of it', { min: 0, max: 2 ** 32 - 1 }),
-  resume: textFlag(undefined, 'checkpoint to start from where the run has none of its own'),
+  resume: textFlag(
+    undefined,
+    'folder of a checkpoint, or of a run, to start from where the run has none of its own',
+  ),
   auto_resume: switchFlag('go on from the newest valid checkpoint in --output_dir (the default)'),
   no_auto_resume: switchFlag('start anew, whatever --output_dir holds'),
   start_epoch: intFlag(0, 'first epoch of a run that does not resume', { min: 0 }),

@@ -8,11 +8,11 @@ import { UserError } from '../errors.js';
 import { Cae } from '../models/cae.js';
 import { type CaeConfig, gridSize } from '../models/cae-config.js';
 import { type Row, reconstructPicture } from '../training/reconstruct.js';
-import { loadModel } from '../training/run-checkpoint.js';
+import { loadModel, namedCheckpoint } from '../training/run-checkpoint.js';
 import { addFlags, deviceFlag, flagValues, intFlag, required, textFlag, useDevice } from './flags.js';
 
 const flags = {
-  checkpoint: textFlag(undefined, "folder of a pretraining run's checkpoint"),
+  checkpoint: textFlag(undefined, 'folder of a pretraining run, or of a checkpoint of one'),
   tokenizer: textFlag(undefined, 'tokenizer the run was trained with: a folder or a file'),
   device: deviceFlag(),
   seed: intFlag(0, 'masks are a function of it', { min: 0, max: 2 ** 32 - 1 }),
@@ -35,7 +35,7 @@ export function register(command: Command): void {
     .requiredOption('-o, --output <path>', 'picture to write: a row for each image');
   addFlags(command, flags).action(async (images: string[], parsed: Record<string, unknown>) => {
     const values = flagValues(flags, parsed);
-    const folder = required('checkpoint', values.checkpoint);
+    const folder = await namedCheckpoint(required('checkpoint', values.checkpoint));
     const saved = (await verifyCheckpoint(folder)).state['model'] as unknown as SavedModel | undefined;
     if (saved?.kind !== 'cae') {
       throw new UserError(`${folder} is no checkpoint of pretraining; give one of cae-native pretrain`);

@@ -1,4 +1,5 @@
 import type { JsonObject } from '../checkpoint/checkpoint-state.js';
+import { checkOutputFile } from '../checkpoint/output-check.js';
 import { defaultCropPct } from '../data/classification-loader.js';
 import { BatchSampler } from '../data/sampler.js';
 import type { ClassifierTask } from '../models/saved-classifier.js';
@@ -7,7 +8,7 @@ import { WeightAverage } from '../optim/ema.js';
 import { cosineSchedule, epochCosineSchedule } from '../optim/schedules.js';
 import { ClassifyTask, type LabelledBatch, scoreBatches } from '../training/classify.js';
 import { runTraining } from '../training/loop.js';
-import { findResume, loadModel } from '../training/run-checkpoint.js';
+import { averageFileName, findResume, loadModel } from '../training/run-checkpoint.js';
 import type { Scores } from '../training/scores.js';
 import {
   cachedSource,
@@ -16,6 +17,8 @@ import {
   openData,
   type PictureOptions,
   pictureSource,
+  type TestSource,
+  testSource,
 } from './classifier-data.js';
 import {
   classifierConfigOf,
@@ -25,7 +28,7 @@ import {
 } from './classifier-model.js';
 import { type ClassifyFlags, checkClassifyFlags } from './classify-checks.js';
 import { pickDevice, required, usageError } from './flags.js';
-import { normalizationOf, openCheckpoint } from './open-checkpoint.js';
+import { averageFolder, normalizationOf, type OpenCheckpoint, openCheckpoint } from './open-checkpoint.js';
 import { dtypeOf, lossScalerOf, precisionOf, usePrecision } from './precision.js';
 import { parametersOf } from './pretrain.js';
 import { report } from './score-report.js';
@@ -33,6 +36,10 @@ import { report } from './score-report.js';
 /** Trains a classifier, or evaluates it alone: everything is checked before anything is written. */
 export async function trainClassifier(task: ClassifierTask, flags: ClassifyFlags): Promise<void> {
   checkClassifyFlags(task, flags);
+  if (flags.confusion !== undefined) {
+    const made = flags.eval ? [] : [flags.output_dir, flags.log_dir].filter((name) => name !== undefined);
+    checkOutputFile(flags.confusion, made);
+  }
   const data = openData(flags);
   if (flags.threads !== undefined) native.setThreads(flags.threads);
   using checkpoint = await openCheckpoint(flags.finetune, flags.model_key);
@@ -53,7 +60,11 @@ export async function trainClassifier(task: ClassifierTask, flags: ClassifyFlags
   const { model, notes } = loadedClassifier(task, config, flags, checkpoint);
   if (note !== null) notes.unshift(note);
   const say = (): void => void process.stderr.write(`${notes.join('\n')}\n`);
-  if (flags.cache_features && !flags.eval) {
+  if (flags.eval) {
+    using source = testSource(pictures, model);
+    say();
+    await evaluateOnly(pictures, model, source, checkpoint);
+  } else if (flags.cache_features) {
     checkBatch(pictures, data.train.length);
     say();
     using source = await cachedSource(pictures, model);
@@ -62,8 +73,7 @@ export async function trainClassifier(task: ClassifierTask, flags: ClassifyFlags
     using source = pictureSource(pictures, model);
     stepsOf(pictures, source.batchesPerEpoch);
     say();
-    if (flags.eval) await evaluateOnly(pictures, model, source);
-    else await train(pictures, model, source);
+    await train(pictures, model, source);
   }
 }
 
@@ -195,7 +205,7 @@ function savedAs(
 
 async function measure<B extends LabelledBatch>(
   { data, flags }: PictureOptions,
-  source: DataSource<B>,
+  source: TestSource<B>,
 ): Promise<Scores> {
   const scores = await scoreBatches({
     batches: source.testBatches(),
@@ -207,11 +217,15 @@ async function measure<B extends LabelledBatch>(
   return scores;
 }
 
-/** `--eval`: the newest checkpoint of the run, or the one of `--resume`; else what `--finetune` loaded, its head too. */
+/**
+ * `--eval`: the newest checkpoint of the run, or the one of `--resume`; else what `--finetune` loaded, its head too.
+ * With `--model_ema` its running average.
+ */
 async function evaluateOnly<B extends LabelledBatch>(
   pictures: PictureOptions,
   model: TrainableClassifier,
-  source: DataSource<B>,
+  source: TestSource<B>,
+  checkpoint: OpenCheckpoint,
 ): Promise<void> {
   const { flags, task, data } = pictures;
   const found = await findResume(
@@ -223,9 +237,10 @@ async function evaluateOnly<B extends LabelledBatch>(
     },
     (line) => void process.stderr.write(`${line}\n`),
   );
-  if (found !== undefined) loadModel(found.folder, model);
-  else if (flags.finetune === undefined) {
+  if (found === undefined && flags.finetune === undefined) {
     throw usageError('--eval: there is no checkpoint in --output_dir; name one with --resume or --finetune');
   }
+  if (flags.model_ema) loadModel(found?.folder ?? averageFolder(checkpoint), model, averageFileName);
+  else if (found !== undefined) loadModel(found.folder, model);
   await report(flags, data.classes, await measure(pictures, source));
 }

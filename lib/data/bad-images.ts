@@ -8,12 +8,13 @@ export class BadImages {
   private readonly names = new Set<string>();
 
   /**
-   * @param policy `stop`: the first one is an error. `skip`: each is logged once, and another image takes its place
+   * @param policy `stop`: the first one is an error. `skip`: each is logged once, and another image takes its place.
+   *   undefined: as `stop`, where the command has no such flag or it does not reach these images
    * @param total images in the data set
    * @param log takes one line for each name
    */
   constructor(
-    private readonly policy: 'stop' | 'skip',
+    private readonly policy: 'stop' | 'skip' | undefined,
     private readonly total: number,
     private readonly log: (line: string) => void,
   ) {}
@@ -30,10 +31,9 @@ export class BadImages {
 
   /** @throws UserError naming the file, unless it may be skipped */
   add(path: string, reason: string): void {
-    if (this.policy === 'stop') {
-      throw new UserError(
-        `cannot read image ${path}: ${reason}; replace or remove it, or skip such files with --on_bad_image skip`,
-      );
+    if (this.policy !== 'skip') {
+      const hint = this.policy === undefined ? '' : ', or skip such files with --on_bad_image skip';
+      throw new UserError(`cannot read image ${path}: ${reason}; replace or remove it${hint}`);
     }
     if (this.names.has(path)) return;
     this.names.add(path);

@@ -46,8 +46,13 @@ const layouts = {
 /** `--data_set`: CIFAR is CIFAR-100, as in the reference. */
 export type CifarName = keyof typeof layouts;
 
+/** Whether there is such a file. @throws UserError where that cannot be told, as below a file */
 function exists(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+  } catch (error) {
+    throw fileError('read', path, error);
+  }
 }
 
 function read(path: string): Buffer {

@@ -138,6 +138,9 @@ export function createProbeLoader(options: ClassificationLoaderOptions): Classif
   });
 }
 
+/** The longest that the shorter side of a resized picture may be. */
+const largestSide = 65_536;
+
 /** What share of the resized picture's side evaluation keeps, unless `--crop_pct` says so. */
 export function defaultCropPct(inputSize: number): number {
   return inputSize < 384 ? 224 / 256 : 1;
@@ -160,8 +163,14 @@ export function createEvalLoader(options: EvalLoaderOptions): ClassificationLoad
     throw new UserError(`--crop_pct ${cropPct}: give a share of the side, over 0 and up to 1`);
   }
   const { inputSize } = rest;
+  const shorter = Math.floor(inputSize / cropPct);
+  if (shorter > largestSide) {
+    throw new UserError(
+      `--crop_pct ${cropPct}: pictures would be resized to ${shorter} pixels, and at most ${largestSide} are; raise it`,
+    );
+  }
   return create(rest, {
-    view: { size: inputSize, shorter: Math.floor(inputSize / cropPct), filter: 'bicubic' },
+    view: { size: inputSize, shorter, filter: 'bicubic' },
     augmenter: centreAugmenter,
     order: { shuffle: false, dropLast: false, pad: false },
   });

@@ -1,4 +1,4 @@
-import { type Dirent, readdirSync, statSync } from 'node:fs';
+import { type Dirent, readdirSync, type Stats, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileError } from '../checkpoint/file-errors.js';
 import { UserError } from '../errors.js';
@@ -46,6 +46,15 @@ function list(folder: string): Dirent[] {
   }
 }
 
+/** What a path is; undefined where there is nothing. @throws UserError where that cannot be told, as below a file */
+function statusOf(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    throw fileError('read', path, error);
+  }
+}
+
 /** Whether an entry is a folder; symbolic links are followed, dangling ones are none. */
 function isFolder(folder: string, entry: Dirent): boolean {
   if (!entry.isSymbolicLink()) return entry.isDirectory();
@@ -86,9 +95,9 @@ export class ImageFolder implements ImageSet {
   private readonly folderOf: number[] = [];
   private readonly labels: number[] = [];
 
-  /** @throws UserError where the folder is missing, has no class folders, or has a class without images */
+  /** @throws UserError where the folder is missing or cannot be read, has no class folders, or has a class without images */
   constructor(readonly root: string) {
-    const status = statSync(root, { throwIfNoEntry: false });
+    const status = statusOf(root);
     if (status === undefined) throw new UserError(`data folder ${root}: it does not exist; ${expected}`);
     if (!status.isDirectory())
       throw new UserError(`data folder ${root}: it is a file, not a folder; ${expected}`);

@@ -27,8 +27,8 @@ export interface LoaderOptions {
   readonly worldSize?: number;
   /** Whether ranks get equally many images, by repeating some; default true. */
   readonly pad?: boolean;
-  /** `--on_bad_image`; default `stop`. */
-  readonly onBadImage?: 'stop' | 'skip';
+  /** `--on_bad_image`; absent: an unreadable image is an error, which does not name the flag. */
+  readonly onBadImage?: 'stop' | 'skip' | undefined;
   /** Takes a line for each skipped image; default: standard error. */
   readonly log?: (line: string) => void;
 }
@@ -97,7 +97,7 @@ export class Loader implements AsyncIterable<Batch> {
     this.sampler = new BatchSampler({ ...options, length: images.length, batchSize, seed });
     this.batchesPerEpoch = this.sampler.batchesPerEpoch;
     const log = options.log ?? ((line: string) => void process.stderr.write(`${line}\n`));
-    this.badImages = new BadImages(options.onBadImage ?? 'stop', images.length, log);
+    this.badImages = new BadImages(options.onBadImage, images.length, log);
     this.reader = new ImageReader(Math.max(1, numWorkers));
     const { views, augmenter, masks } = options;
     const { reader, badImages } = this;

@@ -9,6 +9,7 @@ import { scope } from '../tensor/scope.js';
 import { withTape } from '../tensor/tape.js';
 import { type NumberArray, Tensor } from '../tensor/tensor.js';
 import { patchIds } from '../training/patch-ids.js';
+import { fixtureConfig } from './fixture-config.js';
 import type { Computed, ParityOptions } from './types.js';
 
 interface StepConfig {
@@ -69,7 +70,7 @@ export async function runCaeStep(
   file: SafetensorsFile,
   { device, dtype }: ParityOptions,
 ): Promise<Map<string, Computed>> {
-  const config = JSON.parse(file.metadata['config'] ?? '{}') as StepConfig;
+  const config = fixtureConfig<StepConfig>(file, ['batch', 'model', 'num_masked', 'optim']);
   const model = new Cae(caeConfig(config));
   const { missing, unexpected } = model.loadStateDict(fixtureParameters(file));
   const odd = [...missing, ...unexpected.filter((name) => !name.endsWith('pos_embed'))];

@@ -1,5 +1,6 @@
 import type { SafetensorsFile } from '../checkpoint/safetensors-reader.js';
 import { cosineSchedule } from '../optim/schedules.js';
+import { fixtureConfig } from './fixture-config.js';
 import type { Computed } from './types.js';
 
 interface Case {
@@ -13,7 +14,7 @@ interface Case {
 
 /** Learning-rate and weight-decay schedules, in float64. */
 export async function runCosineSchedules(file: SafetensorsFile): Promise<Map<string, Computed>> {
-  const { cases } = JSON.parse(file.metadata['config'] ?? '{}') as { cases: Case[] };
+  const { cases } = fixtureConfig<{ cases: Case[] }>(file, ['cases']);
   return new Map(
     cases.map((c, i) => {
       const data = cosineSchedule({

@@ -6,6 +6,7 @@ import { scope } from '../tensor/scope.js';
 import { withTape } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { fixtureParameters } from './cae-step.js';
+import { fixtureConfig } from './fixture-config.js';
 import { toChannelsFirst, toChannelsLast } from './layout.js';
 import type { Computed, ParityOptions } from './types.js';
 
@@ -16,7 +17,7 @@ export async function runDiscreteVae(
   file: SafetensorsFile,
   { device, dtype }: ParityOptions,
 ): Promise<Map<string, Computed>> {
-  const { temperature } = JSON.parse(file.metadata['config'] ?? '{}') as { temperature: number };
+  const { temperature } = fixtureConfig<{ temperature: number }>(file, ['temperature']);
   const parameters = fixtureParameters(file);
   const shapes = new Map([...parameters].map(([name, entry]) => [name, entry.shape]));
   const model = new DiscreteVae(discreteVaeConfig(shapes, file.path));

@@ -1,5 +1,6 @@
 import type { SafetensorsFile } from '../checkpoint/safetensors-reader.js';
 import { type CropBox, type ImageFilter, nativeImages } from '../native/image.js';
+import { fixtureConfig } from './fixture-config.js';
 import type { Computed } from './types.js';
 
 interface Case {
@@ -13,7 +14,7 @@ interface Case {
 
 /** Crop and resize as Pillow does it, in 8-bit. */
 export async function runPillowResizedCrop(file: SafetensorsFile): Promise<Map<string, Computed>> {
-  const { cases } = JSON.parse(file.metadata['config'] ?? '{}') as { cases: Case[] };
+  const { cases } = fixtureConfig<{ cases: Case[] }>(file, ['cases']);
   const computed = new Map<string, Computed>();
   for (const [i, { crop, filter, height, width, size }] of cases.entries()) {
     const pixels = file.read(`input.image${i}`);

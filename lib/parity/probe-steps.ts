@@ -14,6 +14,7 @@ import { scope } from '../tensor/scope.js';
 import { withTape } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { fixtureParameters } from './cae-step.js';
+import { fixtureConfig } from './fixture-config.js';
 import type { Computed, ParityOptions } from './types.js';
 
 interface ProbeFixture {
@@ -68,7 +69,7 @@ async function runProbeSteps(
   { device, dtype }: ParityOptions,
   kind: ProbeKind,
 ): Promise<Map<string, Computed>> {
-  const fixture = JSON.parse(file.metadata['config'] ?? '{}') as ProbeFixture;
+  const fixture = fixtureConfig<ProbeFixture>(file, ['embed_dim', 'lr', 'num_classes']);
   const probe = kind.create(
     // The features are given: the encoder in front of the head stays unused, and small.
     probeConfig('cae_tiny_patch16_224', {

@@ -9,6 +9,7 @@ import { scope } from '../tensor/scope.js';
 import { withTape } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { fixtureParameters } from './cae-step.js';
+import { fixtureConfig } from './fixture-config.js';
 import type { Computed, ParityOptions } from './types.js';
 
 interface StepConfig {
@@ -81,7 +82,7 @@ export async function runVitFinetuneStep(
   file: SafetensorsFile,
   { device, dtype }: ParityOptions,
 ): Promise<Map<string, Computed>> {
-  const config = JSON.parse(file.metadata['config'] ?? '{}') as StepConfig;
+  const config = fixtureConfig<StepConfig>(file, ['expect_groups', 'layer_decay', 'model', 'optim']);
   const model = new VisionTransformer(vitConfig(config));
   const { missing, unexpected } = model.loadStateDict(fixtureParameters(file));
   const odd = [...missing, ...unexpected];

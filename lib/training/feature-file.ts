@@ -1,6 +1,7 @@
 import { extname } from 'node:path';
 import { writeFileWhole } from '../checkpoint/file-sink.js';
 import { npyHeader } from '../checkpoint/npy-header.js';
+import { checkOutputFile } from '../checkpoint/output-check.js';
 import { formatHeader } from '../checkpoint/safetensors-header.js';
 import { UserError } from '../errors.js';
 
@@ -35,16 +36,24 @@ export function featureFormat(path: string): FeatureFormat {
  * `<name>.files.txt`, a file name a line.
  * @param batches rows of features, in order, together all of the table's
  * @returns the files written
- * @throws UserError for what the system refuses; then no partial file is left
+ * @throws UserError for what the system refuses, before the first batch where it can be told; then no file is left
  */
 export async function writeFeatures(
   path: string,
   table: FeatureTable,
   batches: AsyncIterable<Float32Array>,
 ): Promise<string[]> {
-  return featureFormat(path) === 'npy'
-    ? await writeNpy(path, table, batches)
-    : await writeSafetensors(path, table, batches);
+  const written = filesOf(path);
+  for (const file of written) checkOutputFile(file);
+  await (featureFormat(path) === 'npy' ? writeNpy : writeSafetensors)(path, table, batches);
+  return written;
+}
+
+/** The files a table is written to, the features' first. */
+function filesOf(path: string): string[] {
+  if (featureFormat(path) !== 'npy') return [path];
+  const stem = path.slice(0, -extname(path).length);
+  return [path, `${stem}.labels.npy`, `${stem}.files.txt`];
 }
 
 const bytesOf = (array: Float32Array | Int32Array): Uint8Array =>
@@ -54,7 +63,7 @@ async function writeSafetensors(
   path: string,
   { shape, files, labels, classes, about }: FeatureTable,
   batches: AsyncIterable<Float32Array>,
-): Promise<string[]> {
+): Promise<void> {
   const byteLength = 4 * shape.reduce((product, extent) => product * extent, 1);
   const header = formatHeader(
     path,
@@ -69,24 +78,24 @@ async function writeSafetensors(
     for await (const rows of batches) await sink.write(bytesOf(rows));
     await sink.write(bytesOf(labels));
   });
-  return [path];
 }
 
 async function writeNpy(
   path: string,
   { shape, files, labels }: FeatureTable,
   batches: AsyncIterable<Float32Array>,
-): Promise<string[]> {
-  const stem = path.slice(0, -extname(path).length);
-  const [labelPath, namePath] = [`${stem}.labels.npy`, `${stem}.files.txt`];
-  await writeFileWhole(path, async (sink) => {
-    await sink.write(npyHeader('<f4', shape));
-    for await (const rows of batches) await sink.write(bytesOf(rows));
+): Promise<void> {
+  const [, labelPath, namePath] = filesOf(path) as [string, string, string];
+  // One within the other: none of the three gets its name before the features, which come last, are whole.
+  await writeFileWhole(labelPath, async (labelSink) => {
+    await labelSink.write(npyHeader('<i4', [labels.length]));
+    await labelSink.write(bytesOf(labels));
+    await writeFileWhole(namePath, async (nameSink) => {
+      await nameSink.write(Buffer.from(`${files.join('\n')}\n`));
+      await writeFileWhole(path, async (sink) => {
+        await sink.write(npyHeader('<f4', shape));
+        for await (const rows of batches) await sink.write(bytesOf(rows));
+      });
+    });
   });
-  await writeFileWhole(labelPath, async (sink) => {
-    await sink.write(npyHeader('<i4', [labels.length]));
-    await sink.write(bytesOf(labels));
-  });
-  await writeFileWhole(namePath, (sink) => sink.write(Buffer.from(`${files.join('\n')}\n`)));
-  return [path, labelPath, namePath];
 }

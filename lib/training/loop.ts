@@ -18,7 +18,7 @@ import {
 import { RunLogs } from './run-logs.js';
 import { StepsInFlight } from './steps-in-flight.js';
 import { StopSignals, stopSignalExitCodes } from './stop-signals.js';
-import type { TrainingBatch, TrainingTask } from './training-task.js';
+import type { TestNumbers, TrainingBatch, TrainingTask } from './training-task.js';
 
 export type { StepPosition, TrainingBatch, TrainingTask } from './training-task.js';
 
@@ -200,9 +200,7 @@ class TrainingRun<B extends TrainingBatch> {
   async #endEpoch(epoch: number, logs: RunLogs, signals: StopSignals): Promise<void> {
     const { saveEverySteps, saveCkptFreq, evalFreq, epochs } = this.#options;
     const measures = epoch + 1 === epochs || (epoch + 1) % (evalFreq ?? 1) === 0;
-    const test = measures
-      ? await this.#task.evaluate?.(epoch, () => signals.received !== undefined)
-      : undefined;
+    const test = measures ? await this.#evaluate(epoch, logs, signals) : undefined;
     // Broken off: the epoch's end is left to the run that goes on from here.
     if (measures && test === undefined && this.#task.evaluate !== undefined) {
       await this.#stop(epoch, logs, signals);
@@ -216,6 +214,17 @@ class TrainingRun<B extends TrainingBatch> {
     const due = saveEverySteps !== undefined && this.#globalStep % saveEverySteps === 0;
     if (last || due || (epoch + 1) % saveCkptFreq === 0) await this.#save(epoch, logs);
     if (signals.received !== undefined && !last) await this.#stop(epoch, logs, signals);
+  }
+
+  /** Evaluates; where that fails, as over an unreadable picture, the epoch's steps are saved and only it is made again. */
+  async #evaluate(epoch: number, logs: RunLogs, signals: StopSignals): Promise<TestNumbers | undefined> {
+    try {
+      return await this.#task.evaluate?.(epoch, () => signals.received !== undefined);
+    } catch (error) {
+      // What went wrong first is what the run ends with.
+      await this.#save(epoch, logs).catch((failure: unknown) => logs.say(`nothing was saved: ${failure}`));
+      throw error;
+    }
   }
 
   /** Waits for the oldest step under way and logs its numbers. */

@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type JsonObject, verifyCheckpoint } from '../checkpoint/checkpoint-state.js';
 import type { StoredDtype } from '../checkpoint/dtype.js';
@@ -9,6 +10,7 @@ import {
 } from '../checkpoint/run-folder.js';
 import { SafetensorsFile } from '../checkpoint/safetensors-reader.js';
 import { type SafetensorsEntry, writeSafetensors } from '../checkpoint/safetensors-writer.js';
+import { checkpointFolder } from '../checkpoint/weights-file.js';
 import { UserError } from '../errors.js';
 import type { Module, StateEntry } from '../nn/module.js';
 import type { Dtype, NumberArray, Tensor } from '../tensor/tensor.js';
@@ -113,7 +115,7 @@ export interface ResumeOptions {
   readonly outputDir: string;
   readonly expName: string;
   readonly autoResume: boolean;
-  /** A checkpoint's folder named by the user: it must be valid. */
+  /** A folder named by the user, of a checkpoint or of a run that has one: it must be valid. */
   readonly resume?: string | undefined;
 }
 
@@ -121,6 +123,7 @@ export interface ResumeOptions {
  * The checkpoint to go on from, verified. One named by the user comes first only where the run's own folder has
  * none that is valid: a job that restarts with the same command must not fall back to where it began.
  * @param say takes a line about each checkpoint passed over
+ * @throws UserError where the user named something that is no valid checkpoint, or a folder cannot be read
  */
 export async function findResume(
   options: ResumeOptions,
@@ -134,7 +137,21 @@ export async function findResume(
     if (checkpoint !== undefined) return checkpoint;
   }
   if (resume === undefined || resume === '') return undefined;
-  return { folder: resume, tag: '', ...(await verifyCheckpoint(resume)) };
+  const folder = await namedCheckpoint(resume);
+  return { folder, tag: '', ...(await verifyCheckpoint(folder)) };
+}
+
+/**
+ * The folder of a checkpoint that the user named: itself, or the newest valid one of the run whose folder it is.
+ * @throws UserError where it is neither, as a file is not, which has to be converted
+ */
+export async function namedCheckpoint(path: string): Promise<string> {
+  if (statSync(path, { throwIfNoEntry: false })?.isFile()) {
+    throw new UserError(
+      `${path} is a file; convert it to a folder first: cae-native convert ${path} FOLDER, and name that`,
+    );
+  }
+  return await checkpointFolder(path);
 }
 
 /**

@@ -4,9 +4,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { SafetensorsFile } from '../../lib/checkpoint/safetensors-reader.js';
 import { writeSafetensors } from '../../lib/checkpoint/safetensors-writer.js';
-import { modelConfig } from '../../lib/models/registry.js';
 import { makeColours } from '../training/small-finetune.js';
-import { pretrainSmall } from '../training/small-run.js';
+import { makePretrained } from './pretrained-world.js';
 import { runCli } from './run-cli.js';
 
 let folder: string;
@@ -14,21 +13,7 @@ let data: string;
 let checkpoint: string;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'cae-test-'));
-  data = join(folder, 'data');
-  await makeColours(join(data, 'train'), 12);
-  await makeColours(join(data, 'val'), 5);
-  const config = modelConfig('cae_tiny_patch16_224_8k_vocab', {
-    ...{ imageSize: 32, patchSize: 8, embedDim: 32, depth: 2, numHeads: 2, dropPath: 0.1 },
-    ...{ regressorDepth: 1, decoderDepth: 1, decoderEmbedDim: 32, decoderNumHeads: 2, decoderNumClasses: 16 },
-  });
-  const model = { kind: 'cae', config: { ...config }, imagenetNormalization: false };
-  await pretrainSmall({
-    data: join(data, 'train'),
-    outputDir: join(folder, 'pre'),
-    epochs: 1,
-    options: { model },
-  });
-  checkpoint = join(folder, 'pre', 'small_checkpoint-0');
+  ({ data, checkpoint } = await makePretrained(folder));
 }, 60_000);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -95,6 +80,9 @@ describe('probes, fine-tuning and what is done with them', () => {
     const last = JSON.parse(log) as Record<string, number>;
     expect(averaged).toContain(`loss ${last['test_ema_loss']!.toFixed(4)}`);
     expect(averaged).not.toBe(out);
+    const again = ['--data_path', data, '--finetune', tuned, '--batch_size', '8', '--eval', '--model_ema'];
+    expect(done('finetune', ...again, '--output_dir', tuned).out).toBe(averaged);
+    expect(done('finetune', ...again, '--output_dir', join(folder, 'none')).out).toBe(averaged);
   });
 
   it('embed: features, labels and names in either format; knn counts with the same features', () => {

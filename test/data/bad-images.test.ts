@@ -38,7 +38,7 @@ describe('--on_bad_image stop', () => {
   it('names a truncated JPEG, in the batch that holds it and not before', async () => {
     const images = new ImageFolder(folder.path);
     const bad = await truncate(images, 77);
-    using loader = testLoader(images, { prefetchBatches: 4 });
+    using loader = testLoader(images, { prefetchBatches: 4, onBadImage: 'stop' });
     const seen: string[] = [];
     const run = async () => {
       for (;;) seen.push(...(await loader.next()).files);
@@ -69,6 +69,8 @@ describe('--on_bad_image stop', () => {
     expect((error as Error).message).toContain(images.path(3));
     expect((error as Error).message).toMatch(reason);
     expect((error as Error).message).not.toContain('\n');
+    // This loader was not told of the flag, as those of evaluation are not.
+    expect((error as Error).message).toMatch(/; replace or remove it$/);
   });
 });
 

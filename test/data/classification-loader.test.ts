@@ -219,6 +219,7 @@ describe('createEvalLoader', () => {
     expect([224, 383, 384, 512].map(defaultCropPct)).toEqual([0.875, 0.875, 1, 1]);
     expect(() => evaluate({ cropPct: 1.2 })).toThrow(/--crop_pct 1.2/);
     expect(() => evaluate({ cropPct: 0 })).toThrow(/--crop_pct 0/);
+    expect(() => evaluate({ cropPct: 1e-4 })).toThrow(/--crop_pct 0\.0001: .* and at most 65536 are/);
   });
 
   it('reads CIFAR', async () => {

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { UserError } from '../../lib/errors.js';
 import { native } from '../../lib/native/addon.js';
 import { Linear } from '../../lib/nn/linear.js';
 import { AdamW } from '../../lib/optim/adamw.js';
@@ -178,6 +179,33 @@ describe('an evaluation after each epoch', () => {
       },
     });
     expect(said).toContain('at step 9 of 12');
+    expect(measured).toEqual([2, 3]);
+    expect(files(broken, '3')).toEqual(files(whole, '3'));
+    expect(files(broken, 'best')).toEqual(files(whole, 'best'));
+    expect(read(broken, 'log.txt')).toEqual(read(whole, 'log.txt'));
+    expect(steps(broken)).toEqual(steps(whole));
+  });
+
+  it('that fails loses no step: the epoch is saved, and the run that goes on measures it', async () => {
+    const whole = temporaryFolder();
+    await run({ outputDir: whole, measure });
+    const broken = temporaryFolder();
+    const failing = (epoch: number): TestNumbers => {
+      if (epoch === 2) throw new UserError('cannot read image 7.jpg');
+      return measure(epoch);
+    };
+    const measured: number[] = [];
+    await expect(run({ outputDir: broken, measure: failing })).rejects.toThrow('cannot read image 7.jpg');
+    expect(state(broken, '2').globalStep).toBe(9);
+    await expect(run({ outputDir: broken, measure: failing })).rejects.toThrow('cannot read image 7.jpg');
+    expect(json(broken, 'log.txt')).toHaveLength(2);
+    await run({
+      outputDir: broken,
+      measure(epoch) {
+        measured.push(epoch);
+        return measure(epoch);
+      },
+    });
     expect(measured).toEqual([2, 3]);
     expect(files(broken, '3')).toEqual(files(whole, '3'));
     expect(files(broken, 'best')).toEqual(files(whole, 'best'));
