@@ -7,6 +7,7 @@ import { openWeights, type Weights } from '../checkpoint/weights-file.js';
 import { oneLine } from '../errors.js';
 import { encoderTensors } from '../models/pretrained-encoder.js';
 import { importCheckpoint } from '../training/import-checkpoint.js';
+import { checkTarget } from './convert-target.js';
 import { addFlags, choiceFlag, type FlagValues, flagValues, intFlag, textFlag, usageError } from './flags.js';
 
 const flags = {
@@ -47,6 +48,7 @@ async function convert(from: string, to: string, values: FlagValues<typeof flags
     throw usageError(`${to}: the ending ${ending} is not known; use .pth, .safetensors, or a folder's name`);
   }
   using weights = await openWeights(from, values.model_key);
+  checkTarget(weights, from, to, !isTorch && ending !== '.safetensors');
   let written = to;
   let notes: readonly string[] = [];
   if (values.to === 'timm') await writeTimm(weights, to, isTorch);

@@ -1,4 +1,5 @@
-import { basename, dirname, resolve } from 'node:path';
+import { existsSync, realpathSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { CheckpointState, JsonObject } from '../checkpoint/checkpoint-state.js';
 import { runStateKey, writeTensors } from '../checkpoint/export-checkpoint.js';
 import { digestFile } from '../checkpoint/file-sink.js';
@@ -36,7 +37,8 @@ function placeOf(out: string, source: string, epoch: number): { root: string; ex
  *
  * @param out a checkpoint's folder (`<exp_name>_checkpoint-<epoch>`), or the folder to put one in
  * @param hints what the tensors do not show; `args` are added from the file
- * @throws UserError naming what is missing, before anything is written
+ * @throws UserError naming what is missing, or a source that is such a folder or lies in the one to be made; before
+ *   anything is written
  */
 export async function importCheckpoint(
   weights: Weights,
@@ -44,6 +46,9 @@ export async function importCheckpoint(
   hints: Omit<ConfigHints, 'args'>,
 ): Promise<ImportedCheckpoint> {
   const { source, tree } = weights;
+  if (weights.run !== undefined) {
+    throw new UserError(`${weights.run.folder} is a run's checkpoint already; copy the folder`);
+  }
   const entry = (key: string): PickleValue | undefined => (tree instanceof Map ? tree.get(key) : undefined);
   const own = runStateOf(entry(runStateKey));
   // A classifier's run comes back with its own state alone: tensors do not show all of it.
@@ -59,7 +64,9 @@ export async function importCheckpoint(
   const state = own ?? stateOf(tensors, { ...hints, args }, optimizer?.step ?? 0, entry('epoch'), source);
   const files = [tensorsFile(modelFileName, tensors)];
   if (optimizer !== undefined) files.push(tensorsFile(optimizerFileName, optimizer.tensors));
-  const folder = await saveCheckpoint({ ...placeOf(out, source, state.epoch), ...state, files });
+  const place = placeOf(out, source, state.epoch);
+  refuseOwnFolder(join(place.root, `${place.expName}_checkpoint-${place.tag}`), source);
+  const folder = await saveCheckpoint({ ...place, ...state, files });
   const notes: string[] = [];
   if (optimizer === undefined) {
     notes.push(`${basename(source)} has no optimizer: training cannot go on from ${folder}`);
@@ -70,6 +77,13 @@ export async function importCheckpoint(
     );
   }
   return { folder, notes };
+}
+
+/** @throws UserError where the folder that would be replaced holds the file that is read */
+function refuseOwnFolder(folder: string, source: string): void {
+  if (existsSync(folder) && realpathSync(folder) === realpathSync(dirname(source))) {
+    throw new UserError(`${source} lies in the checkpoint it would replace; give another folder`);
+  }
 }
 
 /** Whether the alignment encoder holds other values than the encoder: before its first step the reference's does. */

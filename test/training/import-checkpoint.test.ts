@@ -134,6 +134,24 @@ describe('a model that is no whole CAE', () => {
   });
 });
 
+describe('what would write over its own source', () => {
+  it('is refused: a checkpoint into its folder or another, and its weights into their folder', async () => {
+    const own = join(run, 'small_checkpoint-0');
+    const before = readManifest(own);
+    using weights = await openWeights(own);
+    for (const out of [own, run, join(folder, 'elsewhere')]) {
+      await expect(importCheckpoint(weights, out, heads)).rejects.toThrow(
+        /small_checkpoint-0 is a run's checkpoint already; copy the folder/,
+      );
+    }
+    using file = await openWeights(join(own, 'model.safetensors'));
+    await expect(importCheckpoint(file, own, heads)).rejects.toThrow(
+      /lies in the checkpoint it would replace/,
+    );
+    expect(readManifest(own)).toEqual(before);
+  });
+});
+
 describe('a file that makes no run', () => {
   it('says which heads are missing, what is no CAE, and another width', async () => {
     using weights = await openWeights(await toTorch('odd.pth'));
