@@ -51,6 +51,11 @@ export async function exportSafetensors(weights: Weights, path: string): Promise
   }
   await writeTensors(path, withRunNames(weights), Object.keys(kept).length > 0 ? kept : { format: 'pt' });
   if (format === 'run') return ['the optimizer and the state of the run are left out: a .pth holds them'];
+  return besideWeights(weights);
+}
+
+/** What a PyTorch file holds beside its weights, as lines about what is left out. */
+function besideWeights({ tree, tensors }: Weights): Notes {
   const rest =
     tree instanceof Map ? [...tree.keys()].filter((key) => key !== 'model' && key !== 'metadata') : [];
   if (rest.length === 0 || tensors.has(String(rest[0]))) return [];
@@ -65,11 +70,12 @@ function withRunNames({ format, tensors }: Weights): ReadonlyMap<string, StoredT
 /**
  * Writes a checkpoint as a PyTorch file that `torch.load(weights_only=True)` accepts. A run's becomes what the
  * reference saves: `model` (alignment encoder included, sharing storage), `optimizer`, `epoch`, `args`; `args` is a
- * dict, because an argparse.Namespace is refused there. A PyTorch file keeps all it holds.
+ * dict, because an argparse.Namespace is refused there. A PyTorch file keeps all it holds, but of one with timm's names
+ * the weights alone are kept.
  */
 export async function exportTorch(weights: Weights, path: string): Promise<Notes> {
   if (weights.format === 'run') return await exportRun(weights, path);
-  if (weights.format === 'torch') {
+  if (weights.format === 'torch' && weights.wasTimm !== true) {
     const leftOut: string[] = [];
     await writeTorchArchive(path, (storages) => {
       const writable = new WritableTree(weights.source, storages, new TensorAliases());
@@ -88,7 +94,7 @@ export async function exportTorch(weights: Weights, path: string): Promise<Notes
     }
     return tree;
   });
-  return [];
+  return besideWeights(weights);
 }
 
 async function exportRun(weights: Weights, path: string): Promise<Notes> {

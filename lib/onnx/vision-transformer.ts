@@ -27,13 +27,16 @@ export interface VitExport {
   readonly source: string;
 }
 
+/** A fixed table, made anew. */
+const indexName = 'relative_position_index';
 const sharedTable = 'rel_pos_bias.relative_position_bias_table';
 
 /**
  * A vision transformer as an ONNX model: input `images`, float32 [batch, 3, H, W], normalised as the metadata say; one
  * output, `features` or `logits`. Dropout and stochastic depth are off, as in evaluation.
  *
- * @throws UserError for what these weights do not have, sizes that do not fit, and models past 2 GiB
+ * @throws UserError for what these weights do not have, weights of the encoder that have no place in it, sizes that do
+ *   not fit, and models past 2 GiB
  */
 export function vitToOnnx(options: VitExport): ProtobufMessage {
   const { entries, imageSize, features, source } = options;
@@ -57,7 +60,20 @@ export function vitToOnnx(options: VitExport): ProtobufMessage {
       features === 'tokens' ? ['batch', 1 + grid * grid, width] : ['batch', width];
     graph.output('features', featuresOf(graph, weights, x, features, source), shape);
   }
+  refuseUnused(weights, source);
   return graph.model('vision transformer', options.metadata ?? {});
+}
+
+/** Without them the model would be another one: they change what the tokens become. */
+function refuseUnused(weights: GraphWeights, source: string): void {
+  const unused = weights
+    .unused()
+    .filter((name) => /^(blocks|patch_embed|rel_pos_bias)\./.test(name) && !name.endsWith(indexName));
+  if (unused.length === 0) return;
+  const more = unused.length > 3 ? `, … (${unused.length} in all)` : '';
+  throw new UserError(
+    `${source} has ${unused.slice(0, 3).join(', ')}${more}, which this encoder has no place for; an export would be another model`,
+  );
 }
 
 /** @returns patches along a side */
