@@ -4,6 +4,7 @@ import type { JsonObject, JsonValue } from './checkpoint-state.js';
 import type { PickleSource } from './pickle-writer.js';
 import { isCae, withAlignmentEncoder } from './reference-names.js';
 import { referenceOptimizer } from './reference-optimizer.js';
+import { describing, modelDescription, runStateKey } from './run-description.js';
 import { SafetensorsFile } from './safetensors-reader.js';
 import { writeSafetensors } from './safetensors-writer.js';
 import type { StoredTensor } from './stored-tensor.js';
@@ -11,9 +12,6 @@ import { shareAlignmentEncoder, TensorAliases } from './tensor-aliases.js';
 import { writeTorchArchive } from './torch-writer.js';
 import type { Weights } from './weights-file.js';
 import { WritableTree } from './writable-tree.js';
-
-/** The key of a PyTorch file under which a run's own state stands, as JSON, so that it comes back whole. */
-export const runStateKey = 'cae_native';
 
 /** Lines about what a format cannot hold. */
 export type Notes = readonly string[];
@@ -36,7 +34,8 @@ export async function writeTensors(
 
 /**
  * Writes a checkpoint's weights as a safetensors file, under the reference's names. A run's get their alignment
- * encoder, so that the file loads strictly into the reference's model.
+ * encoder, so that the file loads strictly into the reference's model. What a run says of its model goes along in the
+ * metadata.
  */
 export async function exportSafetensors(weights: Weights, path: string): Promise<Notes> {
   const { format, tensors, tree, metadata } = weights;
@@ -49,7 +48,11 @@ export async function exportSafetensors(weights: Weights, path: string): Promise
   for (const [key, text] of own instanceof Map ? own : []) {
     if (typeof key === 'string' && typeof text === 'string') kept[key] = text;
   }
-  await writeTensors(path, withRunNames(weights), Object.keys(kept).length > 0 ? kept : { format: 'pt' });
+  const model = modelDescription(weights);
+  if (Object.keys(kept).length === 0) kept['format'] = 'pt';
+  // Tensors do not show it: heads, a probe's pooling, the pictures' normalisation.
+  if (model !== undefined) Object.assign(kept, describing(model));
+  await writeTensors(path, withRunNames(weights), kept);
   if (format === 'run') return ['the optimizer and the state of the run are left out: a .pth holds them'];
   return besideWeights(weights);
 }

@@ -29,7 +29,8 @@ export interface VitExport {
 
 /** A fixed table, made anew. */
 const indexName = 'relative_position_index';
-const sharedTable = 'rel_pos_bias.relative_position_bias_table';
+const tableName = 'relative_position_bias_table';
+const sharedTable = `rel_pos_bias.${tableName}`;
 
 /**
  * A vision transformer as an ONNX model: input `images`, float32 [batch, 3, H, W], normalised as the metadata say; one
@@ -48,7 +49,7 @@ export function vitToOnnx(options: VitExport): ProtobufMessage {
   const shared = biasOf(weights, sharedTable, grid, options.heads);
   for (let i = 0; weights.has(`blocks.${i}.norm1.weight`); i++) {
     const prefix = `blocks.${i}.`;
-    const own = biasOf(weights, `${prefix}attn.relative_position_bias_table`, grid, options.heads);
+    const own = biasOf(weights, `${prefix}attn.${tableName}`, grid, options.heads);
     x = block(graph, weights, x, prefix, options.heads, scoreBias(graph, prefix, own, shared, grid));
   }
   const width = weights.shape('cls_token').at(-1) as number;
@@ -77,14 +78,30 @@ function refuseUnused(weights: GraphWeights, source: string): void {
 }
 
 /** @returns patches along a side */
-function checkSizes(weights: GraphWeights, { heads, imageSize, source }: VitExport): number {
+function checkSizes(weights: GraphWeights, { entries, heads, imageSize, source }: VitExport): number {
   const [width = 0, , patch = 1] = weights.shape('patch_embed.proj.weight');
   if (width % heads !== 0)
     throw new UserError(`--num_heads ${heads} must divide ${source}'s width of ${width}`);
   if (imageSize % patch !== 0) {
     throw new UserError(`--input_size ${imageSize} does not divide by the patches' ${patch} pixels`);
   }
-  return imageSize / patch;
+  const own = tableHeads(entries) ?? heads;
+  if (own !== heads) {
+    throw new UserError(`--num_heads ${heads}: its bias tables have ${own} heads; give that number`);
+  }
+  const grid = imageSize / patch;
+  const tokens = 1 + grid * grid;
+  let tables = 4 * tokens * width;
+  for (let i = 0; weights.has(`blocks.${i}.norm1.weight`); i++) {
+    const biased = [`blocks.${i}.attn.${tableName}`, sharedTable].some((name) => weights.has(name));
+    if (biased) tables += 4 * heads * tokens ** 2;
+  }
+  if (tables > 2 ** 31) {
+    throw new UserError(
+      `--input_size ${imageSize}: its tables of positions alone are ${(tables / 2 ** 30).toFixed(1)} GiB, and an ONNX file ends at 2; give a smaller one`,
+    );
+  }
+  return grid;
 }
 
 /** The fixed table for this grid; zeros for a model that has none. */
@@ -94,6 +111,13 @@ function positions(weights: GraphWeights, grid: number): { rows: number; table: 
   if (!weights.has('pos_embed')) return { rows, table: new Float32Array(rows * width) };
   const same = weights.shape('pos_embed')[1] === rows;
   return { rows, table: same ? weights.values('pos_embed') : positionTable(grid, grid, width) };
+}
+
+/** Heads of an encoder that its relative position bias shows; undefined where it has none. */
+export function tableHeads(
+  entries: ReadonlyMap<string, { readonly shape: readonly number[] }>,
+): number | undefined {
+  return (entries.get(sharedTable) ?? entries.get(`blocks.0.attn.${tableName}`))?.shape[1];
 }
 
 /** A table of relative positions for this grid, [rows, heads], where the model has it. */

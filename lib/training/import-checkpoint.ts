@@ -1,11 +1,13 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { CheckpointState, JsonObject } from '../checkpoint/checkpoint-state.js';
-import { runStateKey, writeTensors } from '../checkpoint/export-checkpoint.js';
+import { writeTensors } from '../checkpoint/export-checkpoint.js';
 import { digestFile } from '../checkpoint/file-sink.js';
-import { PickledObject, type PickleValue } from '../checkpoint/pickle-values.js';
+import type { PickleValue } from '../checkpoint/pickle-values.js';
+import { referenceArguments } from '../checkpoint/reference-arguments.js';
 import { isCae, withoutAlignmentEncoder } from '../checkpoint/reference-names.js';
 import { importOptimizer } from '../checkpoint/reference-optimizer.js';
+import { runStateKey } from '../checkpoint/run-description.js';
 import { type CheckpointFile, saveCheckpoint } from '../checkpoint/run-folder.js';
 import type { StoredTensor } from '../checkpoint/stored-tensor.js';
 import { shareAlignmentEncoder } from '../checkpoint/tensor-aliases.js';
@@ -58,7 +60,7 @@ export async function importCheckpoint(
     );
   }
   const tensors = withoutAlignmentEncoder(weights.tensors);
-  const args = argsOf(entry('args'));
+  const args = referenceArguments(tree);
   const saved = isCae(weights.tensors) ? entry('optimizer') : undefined;
   const optimizer = saved === undefined ? undefined : importOptimizer(saved, tensors, source);
   const state = own ?? stateOf(tensors, { ...hints, args }, optimizer?.step ?? 0, entry('epoch'), source);
@@ -103,14 +105,6 @@ function tensorsFile(name: string, tensors: ReadonlyMap<string, StoredTensor>): 
       return await digestFile(path);
     },
   };
-}
-
-/** The run's arguments by name: of a Namespace, or a dict. */
-function argsOf(value: PickleValue | undefined): Map<string, PickleValue> {
-  const from = value instanceof PickledObject ? value.state : value;
-  const args = new Map<string, PickleValue>();
-  for (const [key, item] of from instanceof Map ? from : []) if (typeof key === 'string') args.set(key, item);
-  return args;
 }
 
 /** The state that a file made of a run brings along. */
