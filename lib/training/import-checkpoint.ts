@@ -7,7 +7,7 @@ import type { PickleValue } from '../checkpoint/pickle-values.js';
 import { referenceArguments } from '../checkpoint/reference-arguments.js';
 import { isCae, withoutAlignmentEncoder } from '../checkpoint/reference-names.js';
 import { importOptimizer } from '../checkpoint/reference-optimizer.js';
-import { runStateKey } from '../checkpoint/run-description.js';
+import { modelDescription, runStateKey } from '../checkpoint/run-description.js';
 import { type CheckpointFile, saveCheckpoint } from '../checkpoint/run-folder.js';
 import type { StoredTensor } from '../checkpoint/stored-tensor.js';
 import { shareAlignmentEncoder } from '../checkpoint/tensor-aliases.js';
@@ -15,6 +15,7 @@ import type { Weights } from '../checkpoint/weights-file.js';
 import { UserError } from '../errors.js';
 import { gridSize } from '../models/cae-config.js';
 import { type ConfigHints, caeConfigOf } from '../models/reference-config.js';
+import { describedArguments } from './described-arguments.js';
 import { modelFileName, optimizerFileName } from './run-checkpoint.js';
 
 /** A checkpoint's folder that was made, and what it lacks. */
@@ -35,7 +36,7 @@ function placeOf(out: string, source: string, epoch: number): { root: string; ex
 
 /**
  * Makes a run's checkpoint of a PyTorch or safetensors file, for `pretrain --resume`, `reconstruct` and the probes.
- * Sizes come from the tensors, rates from the file's `args`; a file that was made of a run gives that run back.
+ * Sizes come from the tensors, rates from the file's `args` or its description of a run's model; a file that was made of a run gives that run back.
  *
  * @param out a checkpoint's folder (`<exp_name>_checkpoint-<epoch>`), or the folder to put one in
  * @param hints what the tensors do not show; `args` are added from the file
@@ -60,10 +61,17 @@ export async function importCheckpoint(
     );
   }
   const tensors = withoutAlignmentEncoder(weights.tensors);
-  const args = referenceArguments(tree);
+  const told = describedArguments(modelDescription(weights));
+  const args = new Map([...told.args, ...referenceArguments(tree)]);
+  const known: ConfigHints = {
+    ...hints,
+    numHeads: hints.numHeads ?? told.numHeads,
+    decoderNumHeads: hints.decoderNumHeads ?? told.decoderNumHeads,
+    args,
+  };
   const saved = isCae(weights.tensors) ? entry('optimizer') : undefined;
   const optimizer = saved === undefined ? undefined : importOptimizer(saved, tensors, source);
-  const state = own ?? stateOf(tensors, { ...hints, args }, optimizer?.step ?? 0, entry('epoch'), source);
+  const state = own ?? stateOf(tensors, known, optimizer?.step ?? 0, entry('epoch'), source);
   const files = [tensorsFile(modelFileName, tensors)];
   if (optimizer !== undefined) files.push(tensorsFile(optimizerFileName, optimizer.tensors));
   const place = placeOf(out, source, state.epoch);

@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readManifest } from '../../lib/checkpoint/checkpoint-state.js';
-import { exportSafetensors, exportTorch } from '../../lib/checkpoint/export-checkpoint.js';
+import { exportSafetensors, exportTorch, writeTensors } from '../../lib/checkpoint/export-checkpoint.js';
 import type { PickleValue } from '../../lib/checkpoint/pickle-values.js';
+import { describing } from '../../lib/checkpoint/run-description.js';
 import { openWeights } from '../../lib/checkpoint/weights-file.js';
 import { loadPretrainedEncoder } from '../../lib/models/pretrained-encoder.js';
 import { importCheckpoint } from '../../lib/training/import-checkpoint.js';
@@ -104,6 +105,19 @@ describe('a run as a PyTorch file', () => {
       expect(await exportSafetensors(weights, files[2])).toEqual([]);
     }
     expect(Buffer.compare(readFileSync(files[0]), readFileSync(files[2]))).toBe(0);
+  });
+
+  it('and safetensors tell heads and normalisation where they become a checkpoint again', async () => {
+    const path = join(folder, 'told.safetensors');
+    const model = {
+      ...{ imagenetNormalization: true, maskedPatches: 5, tokenizerSize: 24, tokenizerType: 'customized' },
+      config: { ...heads, dropPath: 0.2, alignLossWeight: 3, layerScaleInitValue: 0.3 },
+    };
+    using weights = await openWeights(run);
+    await writeTensors(path, weights.tensors, describing(model));
+    using file = await openWeights(path);
+    const { folder: made } = await importCheckpoint(file, join(folder, 'told'), {});
+    expect(readManifest(made).state['model']).toMatchObject(model);
   });
 
   it('shows an encoder, whatever holds it', async () => {
