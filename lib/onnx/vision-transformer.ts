@@ -1,4 +1,5 @@
 import { UserError } from '../errors.js';
+import { refuseLearntPositions } from '../models/fixed-positions.js';
 import { resizeBiasTable } from '../models/resize-positions.js';
 import type { StateEntry } from '../nn/module.js';
 import { positionTable } from '../nn/position-table.js';
@@ -45,7 +46,7 @@ export function vitToOnnx(options: VitExport): ProtobufMessage {
   const weights = new GraphWeights(graph, entries);
   const grid = checkSizes(weights, options);
   const images = graph.input('images', ['batch', 3, imageSize, imageSize]);
-  let x = embed(graph, weights, images, positions(weights, grid));
+  let x = embed(graph, weights, images, positions(weights, options.entries, grid, source));
   const shared = biasOf(weights, sharedTable, grid, options.heads);
   for (let i = 0; weights.has(`blocks.${i}.norm1.weight`); i++) {
     const prefix = `blocks.${i}.`;
@@ -105,12 +106,19 @@ function checkSizes(weights: GraphWeights, { entries, heads, imageSize, source }
 }
 
 /** The fixed table for this grid; zeros for a model that has none. */
-function positions(weights: GraphWeights, grid: number): { rows: number; table: Float32Array } {
+function positions(
+  weights: GraphWeights,
+  entries: ReadonlyMap<string, StateEntry>,
+  grid: number,
+  source: string,
+): { rows: number; table: Float32Array } {
   const width = weights.shape('cls_token').at(-1) as number;
   const rows = 1 + grid * grid;
-  if (!weights.has('pos_embed')) return { rows, table: new Float32Array(rows * width) };
-  const same = weights.shape('pos_embed')[1] === rows;
-  return { rows, table: same ? weights.values('pos_embed') : positionTable(grid, grid, width) };
+  const stored = entries.get('pos_embed');
+  if (stored === undefined) return { rows, table: new Float32Array(rows * width) };
+  if (stored.shape[1] === rows) return { rows, table: weights.values('pos_embed') };
+  refuseLearntPositions(stored, source);
+  return { rows, table: positionTable(grid, grid, width) };
 }
 
 /** Heads of an encoder that its relative position bias shows; undefined where it has none. */

@@ -199,6 +199,14 @@ describe('what cannot be exported', () => {
     expect(refused({ imageSize: 64_000 })).toMatch(/are 11\.4 GiB, and an ONNX file ends at 2/);
   });
 
+  it('learnt positions stay on their grid', () => {
+    const entries = entriesOf(encoder());
+    const { shape, data } = entries.get('pos_embed')!;
+    entries.set('pos_embed', { shape, data: Float32Array.from(data, (value) => value + 0.1) });
+    expect(refused({ entries })).toBe('');
+    expect(refused({ entries, imageSize: 48 })).toMatch(/pos_embed is no sine-cosine table/);
+  });
+
   it('a model past 2 GiB is refused before anything is written', () => {
     const entries = entriesOf(encoder());
     // Memory that is never touched, so that the test takes none.
