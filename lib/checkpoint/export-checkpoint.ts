@@ -4,6 +4,7 @@ import type { JsonObject, JsonValue } from './checkpoint-state.js';
 import type { PickleSource } from './pickle-writer.js';
 import { isCae, withAlignmentEncoder } from './reference-names.js';
 import { referenceOptimizer } from './reference-optimizer.js';
+import { describing, modelDescription, runStateKey } from './run-description.js';
 import { SafetensorsFile } from './safetensors-reader.js';
 import { writeSafetensors } from './safetensors-writer.js';
 import type { StoredTensor } from './stored-tensor.js';
@@ -11,9 +12,6 @@ import { shareAlignmentEncoder, TensorAliases } from './tensor-aliases.js';
 import { writeTorchArchive } from './torch-writer.js';
 import type { Weights } from './weights-file.js';
 import { WritableTree } from './writable-tree.js';
-
-/** The key of a PyTorch file under which a run's own state stands, as JSON, so that it comes back whole. */
-export const runStateKey = 'cae_native';
 
 /** Lines about what a format cannot hold. */
 export type Notes = readonly string[];
@@ -36,7 +34,8 @@ export async function writeTensors(
 
 /**
  * Writes a checkpoint's weights as a safetensors file, under the reference's names. A run's get their alignment
- * encoder, so that the file loads strictly into the reference's model.
+ * encoder, so that the file loads strictly into the reference's model. What a run says of its model goes along in the
+ * metadata.
  */
 export async function exportSafetensors(weights: Weights, path: string): Promise<Notes> {
   const { format, tensors, tree, metadata } = weights;
@@ -49,8 +48,17 @@ export async function exportSafetensors(weights: Weights, path: string): Promise
   for (const [key, text] of own instanceof Map ? own : []) {
     if (typeof key === 'string' && typeof text === 'string') kept[key] = text;
   }
-  await writeTensors(path, withRunNames(weights), Object.keys(kept).length > 0 ? kept : { format: 'pt' });
+  const model = modelDescription(weights);
+  if (Object.keys(kept).length === 0) kept['format'] = 'pt';
+  // Tensors do not show it: heads, a probe's pooling, the pictures' normalisation.
+  if (model !== undefined) Object.assign(kept, describing(model));
+  await writeTensors(path, withRunNames(weights), kept);
   if (format === 'run') return ['the optimizer and the state of the run are left out: a .pth holds them'];
+  return besideWeights(weights);
+}
+
+/** What a PyTorch file holds beside its weights, as lines about what is left out. */
+function besideWeights({ tree, tensors }: Weights): Notes {
   const rest =
     tree instanceof Map ? [...tree.keys()].filter((key) => key !== 'model' && key !== 'metadata') : [];
   if (rest.length === 0 || tensors.has(String(rest[0]))) return [];
@@ -65,11 +73,12 @@ function withRunNames({ format, tensors }: Weights): ReadonlyMap<string, StoredT
 /**
  * Writes a checkpoint as a PyTorch file that `torch.load(weights_only=True)` accepts. A run's becomes what the
  * reference saves: `model` (alignment encoder included, sharing storage), `optimizer`, `epoch`, `args`; `args` is a
- * dict, because an argparse.Namespace is refused there. A PyTorch file keeps all it holds.
+ * dict, because an argparse.Namespace is refused there. A PyTorch file keeps all it holds, but of one with timm's names
+ * the weights alone are kept.
  */
 export async function exportTorch(weights: Weights, path: string): Promise<Notes> {
   if (weights.format === 'run') return await exportRun(weights, path);
-  if (weights.format === 'torch') {
+  if (weights.format === 'torch' && weights.wasTimm !== true) {
     const leftOut: string[] = [];
     await writeTorchArchive(path, (storages) => {
       const writable = new WritableTree(weights.source, storages, new TensorAliases());
@@ -88,7 +97,7 @@ export async function exportTorch(weights: Weights, path: string): Promise<Notes
     }
     return tree;
   });
-  return [];
+  return besideWeights(weights);
 }
 
 async function exportRun(weights: Weights, path: string): Promise<Notes> {

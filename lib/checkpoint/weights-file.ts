@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { UserError } from '../errors.js';
 import { type CheckpointManifest, stateFileName, verifyCheckpoint } from './checkpoint-state.js';
 import { fileError } from './file-errors.js';
+import { fromTimm, hasTimmNames } from './from-timm.js';
 import type { PickleValue } from './pickle-values.js';
 import { PositionedFile } from './positioned-file.js';
 import { findLatestValid } from './run-folder.js';
@@ -25,12 +26,17 @@ export interface Weights extends Disposable {
   readonly format: WeightsFormat;
   /** The file the tensors lie in, for messages. */
   readonly source: string;
-  /** In the order of the file; a tensor that a PyTorch file holds under several names is one object. */
+  /**
+   * In the order of the file, under the reference's names; a tensor that a PyTorch file holds under several names is
+   * one object.
+   */
   readonly tensors: ReadonlyMap<string, FileTensor>;
   /** A safetensors file's own strings. */
   readonly metadata: Readonly<Record<string, string>>;
   /** All that a PyTorch file holds. */
   readonly tree?: PickleValue;
+  /** Whether the file has timm's names, which `tensors` no longer have. */
+  readonly wasTimm?: boolean;
   /** What a run's checkpoint says of itself, and its folder. */
   readonly run?: CheckpointManifest & { readonly folder: string };
 }
@@ -45,13 +51,26 @@ export function modelKeys(modelKey: string): string[] {
  * checkpoint), a safetensors file, or a file of PyTorch's in either layout. The content decides, not the name.
  *
  * @param modelKey where a PyTorch file's weights may stand, tried in this order; the reference's flag
- * @throws UserError naming the path: missing, damaged, of no such kind, without weights
+ * @throws UserError naming the path: missing, damaged, of no such kind, without weights, of timm with biases of keys
  */
 export async function openWeights(path: string, modelKey = 'model|module|state_dict'): Promise<Weights> {
   if (!existsSync(path)) throw new UserError(`${path} does not exist; give a checkpoint's folder or file`);
   if (statSync(path).isDirectory()) return await openRun(path);
   const format = weightsFormat(path);
-  return format === 'torch' ? openTorch(path, modelKeys(modelKey)) : openSafetensors(path);
+  return withReferenceNames(
+    format === 'torch' ? openTorch(path, modelKeys(modelKey)) : openSafetensors(path),
+  );
+}
+
+/** The same, timm's names turned back. */
+function withReferenceNames(weights: Weights): Weights {
+  if (!hasTimmNames(weights.tensors)) return weights;
+  try {
+    return { ...weights, tensors: fromTimm(weights.tensors, weights.source), wasTimm: true };
+  } catch (error) {
+    weights[Symbol.dispose]();
+    throw error;
+  }
 }
 
 /** What a file holds, by its first bytes. @throws UserError where it cannot be read */

@@ -1,12 +1,14 @@
 import { extname } from 'node:path';
 import type { Command } from 'commander';
 import { exportSafetensors, exportTorch, writeTensors } from '../checkpoint/export-checkpoint.js';
+import { describing, modelDescription } from '../checkpoint/run-description.js';
 import { toTimm } from '../checkpoint/timm-names.js';
 import { type TorchStorages, writeTorchArchive } from '../checkpoint/torch-writer.js';
 import { openWeights, type Weights } from '../checkpoint/weights-file.js';
 import { oneLine } from '../errors.js';
 import { encoderTensors } from '../models/pretrained-encoder.js';
 import { importCheckpoint } from '../training/import-checkpoint.js';
+import { checkTarget } from './convert-target.js';
 import { addFlags, choiceFlag, type FlagValues, flagValues, intFlag, textFlag, usageError } from './flags.js';
 
 const flags = {
@@ -47,6 +49,7 @@ async function convert(from: string, to: string, values: FlagValues<typeof flags
     throw usageError(`${to}: the ending ${ending} is not known; use .pth, .safetensors, or a folder's name`);
   }
   using weights = await openWeights(from, values.model_key);
+  checkTarget(weights, from, to, !isTorch && ending !== '.safetensors');
   let written = to;
   let notes: readonly string[] = [];
   if (values.to === 'timm') await writeTimm(weights, to, isTorch);
@@ -63,12 +66,15 @@ async function convert(from: string, to: string, values: FlagValues<typeof flags
   for (const note of notes) process.stdout.write(`${oneLine(note)}\n`);
 }
 
-/** timm reads tensors alone, from either kind of file. */
-async function writeTimm({ tensors, source }: Weights, to: string, isTorch: boolean): Promise<void> {
+/** timm reads tensors alone, from either kind of file; safetensors have room for what a run says of its model. */
+async function writeTimm(weights: Weights, to: string, isTorch: boolean): Promise<void> {
   if (!isTorch && extname(to) !== '.safetensors') {
     throw usageError(`--to timm writes a file; give ${to} the ending .pth or .safetensors`);
   }
-  const renamed = toTimm(encoderTensors(tensors), source);
+  const renamed = toTimm(encoderTensors(weights.tensors), weights.source);
   if (isTorch) await writeTorchArchive(to, (storages: TorchStorages) => storages.stateDict(renamed));
-  else await writeTensors(to, renamed);
+  else {
+    const model = modelDescription(weights);
+    await writeTensors(to, renamed, { format: 'pt', ...(model === undefined ? {} : describing(model)) });
+  }
 }

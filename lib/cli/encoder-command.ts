@@ -4,6 +4,7 @@ import { Progress } from '../logging/progress.js';
 import { encoderFeatures, FeatureEncoder, type Pool } from '../models/feature-encoder.js';
 import { classifierOfTensors } from '../models/saved-classifier.js';
 import { VisionTransformer } from '../models/vision-transformer.js';
+import type { VitConfig } from '../models/vit-config.js';
 import type { VitEncoder } from '../models/vit-encoder.js';
 import { native } from '../native/addon.js';
 import { ClassificationInput } from '../training/classification-input.js';
@@ -11,8 +12,9 @@ import { outputs } from '../training/outputs.js';
 import { pixelNormalization } from './classifier-data.js';
 import { encoderFlags } from './classify-flags.js';
 import { choiceFlag, type FlagValues, intFlag, pickDevice, textFlag, usageError } from './flags.js';
-import { checkpointEntries, configOf, loadInto, normalizationOf, openCheckpoint } from './open-checkpoint.js';
+import { checkpointEntries, configOf, loadInto, openCheckpoint } from './open-checkpoint.js';
 import { dtypeOf, precisionOf, usePrecision } from './precision.js';
+import { toldNormalization } from './told-normalization.js';
 
 /** Flags of the commands that want features of pictures. */
 export const featureFlags = {
@@ -63,8 +65,11 @@ export async function openEncoder(flags: FeatureFlags): Promise<OpenEncoder> {
   model.initialize(flags.seed);
   const notes = flags.random ? ['the encoder has random weights'] : loadInto(model, checkpoint);
   if (note !== null) notes.unshift(note);
+  const source = flags.random ? undefined : flags.checkpoint;
+  const task = saved.task ?? found?.task;
+  const { normalization, assumed } = toldNormalization(flags.normalization, saved, task, source);
+  if (assumed !== null) notes.push(assumed);
   process.stderr.write(`${notes.join('\n')}\n`);
-  const normalization = normalizationOf(flags, saved, 'imagenet');
   const cropPct = flags.crop_pct ?? saved.cropPct ?? defaultCropPct(config.imageSize);
   const input = new ClassificationInput({
     normalization: pixelNormalization(normalization),
@@ -116,9 +121,9 @@ export async function openEncoder(flags: FeatureFlags): Promise<OpenEncoder> {
   };
 }
 
-/** The position biases a probe's encoder has. */
-function positions(config: { relPosBias?: boolean; sharedRelPosBias?: boolean } | undefined): object {
-  return config === undefined
-    ? {}
-    : { relPosBias: config.relPosBias === true, sharedRelPosBias: config.sharedRelPosBias === true };
+/** The positions a probe's encoder has. */
+function positions(config: Partial<VitConfig> | undefined): Partial<VitConfig> {
+  if (config === undefined) return {};
+  const { relPosBias = false, sharedRelPosBias = false, sinPosEmb = true } = config;
+  return { relPosBias, sharedRelPosBias, sinPosEmb };
 }

@@ -30,12 +30,12 @@ import {
   averageFolder,
   checkpointEntries,
   configOf,
-  normalizationOf,
   type OpenCheckpoint,
   openCheckpoint,
 } from './open-checkpoint.js';
 import { dtypeOf, usePrecision } from './precision.js';
 import { report } from './score-report.js';
+import { toldNormalization } from './told-normalization.js';
 
 const { random: _random, ...sizes } = encoderFlags;
 const flags = {
@@ -87,8 +87,11 @@ async function evaluate(dataPath: string, values: EvalFlags): Promise<void> {
     inputSize,
     cropPct: values.crop_pct ?? saved.cropPct ?? defaultCropPct(inputSize),
   });
+  const task = saved.task ?? classifierOfTensors(checkpointEntries(checkpoint))?.task;
+  const { normalization, assumed } = toldNormalization(values.normalization, saved, task, path);
+  if (assumed !== null) process.stderr.write(`${assumed}\n`);
   const input = new ClassificationInput({
-    normalization: pixelNormalization(normalizationOf(values, saved, 'imagenet')),
+    normalization: pixelNormalization(normalization),
     seed: values.seed,
     classes: model.classes,
   });
@@ -126,7 +129,8 @@ function openClassifier(values: EvalFlags, checkpoint: OpenCheckpoint, path: str
   }
   const task = saved.task ?? found.task;
   // A file does not tell what a probe looks at: the published recipes' cls token.
-  const pooling = task !== 'finetune' && saved.config === undefined ? { useMeanPooling: false } : {};
+  const pooling =
+    task !== 'finetune' && saved.config?.useMeanPooling === undefined ? { useMeanPooling: false } : {};
   const model = createClassifier(task, configOf(values, saved, { ...found.config, ...pooling }));
   if (values.model_ema) {
     loadModel(averageFolder(checkpoint), model, averageFileName);

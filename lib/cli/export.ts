@@ -3,8 +3,9 @@ import { openWeights } from '../checkpoint/weights-file.js';
 import { UserError } from '../errors.js';
 import { encoderEntries } from '../models/pretrained-encoder.js';
 import { encoderFacts, publishedHeads } from '../models/reference-config.js';
+import { classifierOfTensors } from '../models/saved-classifier.js';
 import { opsetVersion, writeOnnx } from '../onnx/graph.js';
-import { vitToOnnx } from '../onnx/vision-transformer.js';
+import { tableHeads, vitToOnnx } from '../onnx/vision-transformer.js';
 import {
   addFlags,
   choiceFlag,
@@ -15,6 +16,7 @@ import {
   switchFlag,
   textFlag,
 } from './flags.js';
+import { toldNormalization } from './told-normalization.js';
 
 const flags = {
   onnx: textFlag(undefined, 'ONNX file to write'),
@@ -52,7 +54,7 @@ async function exportOnnx(values: FlagValues<typeof flags>): Promise<void> {
   const entries = encoderEntries(weights);
   const facts = encoderFacts(weights);
   const [width = 0, , patch = 0] = entries.get('patch_embed.proj.weight')?.shape ?? [];
-  const heads = values.num_heads ?? facts.numHeads ?? publishedHeads(width);
+  const heads = values.num_heads ?? tableHeads(entries) ?? facts.numHeads ?? publishedHeads(width);
   if (heads === undefined) {
     throw new UserError(
       `${source} does not show its number of heads, and no published model is ${width} wide; give --num_heads`,
@@ -61,7 +63,10 @@ async function exportOnnx(values: FlagValues<typeof flags>): Promise<void> {
   const rows = entries.get('pos_embed')?.shape[1];
   const stored = facts.imageSize ?? (rows === undefined ? undefined : Math.sqrt(rows - 1) * patch);
   const imageSize = required('input_size', values.input_size ?? stored);
-  const imagenet = values.imagenet_default_mean_and_std || facts.imagenetNormalization === true;
+  const flag = values.imagenet_default_mean_and_std ? 'imagenet' : undefined;
+  const task = classifierOfTensors(entries)?.task;
+  const { normalization, assumed } = toldNormalization(flag, facts, task, source);
+  const imagenet = normalization === 'imagenet';
   const metadata = {
     features: values.features,
     input_size: String(imageSize),
@@ -73,6 +78,7 @@ async function exportOnnx(values: FlagValues<typeof flags>): Promise<void> {
     meanPooling: facts.useMeanPooling === true,
   });
   await writeOnnx(path, model);
+  if (assumed !== null) process.stderr.write(`${assumed}\n`);
   const side = `${imageSize}x${imageSize}`;
   process.stdout.write(
     `wrote ${path}: ${values.features} of [batch, 3, ${side}], opset ${opsetVersion}, ${(model.byteLength / 1e6).toFixed(1)} MB\n`,

@@ -1,6 +1,7 @@
 import { UserError } from '../errors.js';
 import type { StateEntry } from '../nn/module.js';
 import { Parameter } from '../tensor/parameter.js';
+import { refuseLearntPositions } from './fixed-positions.js';
 import { resizeBiasTable, tableSide } from './resize-positions.js';
 import type { VitEncoder } from './vit-encoder.js';
 
@@ -27,7 +28,8 @@ const tableName = 'relative_position_bias_table';
  * interpolated; a head for another number of classes is left out. Fixed tables are computed, not read.
  * @param entries tensors by name; `data` is read only of those that are taken
  * @param source the checkpoint in messages
- * @throws UserError if nothing of the encoder matches, or a shape differs (naming tensors and shapes)
+ * @throws UserError if nothing of the encoder matches, a shape differs (naming tensors and shapes), or positions are
+ *   learnt ones
  */
 export function loadEncoder(
   model: VitEncoder,
@@ -40,6 +42,7 @@ export function loadEncoder(
   const wrong: string[] = [];
   const offer = (name: string, entry: StateEntry): boolean => {
     const own = state.get(name);
+    if (own !== undefined && name === 'pos_embed') refuseLearntPositions(entry, source);
     if (!(own instanceof Parameter)) return own !== undefined;
     const [rows, heads] = own.shape;
     const same = entry.shape.join() === own.shape.join();

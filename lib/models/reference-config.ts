@@ -1,10 +1,9 @@
-import { runStateKey } from '../checkpoint/export-checkpoint.js';
 import type { Shaped } from '../checkpoint/load-report.js';
-import { PickledObject } from '../checkpoint/pickle-values.js';
 import type { Weights } from '../checkpoint/weights-file.js';
 import { UserError } from '../errors.js';
 import { type CaeConfig, checkConfig } from './cae-config.js';
 import { modelConfig, modelNames } from './registry.js';
+import { type PixelNormalization, savedModelOf } from './saved-classifier.js';
 
 /** What a checkpoint's tensors do not show. */
 export interface ConfigHints {
@@ -104,51 +103,25 @@ function headsOf(
 export interface EncoderFacts {
   readonly numHeads?: number;
   readonly imageSize?: number;
-  /** Whether pictures were normalised by ImageNet's mean and deviation, not 0.5. */
-  readonly imagenetNormalization?: boolean;
+  readonly normalization?: PixelNormalization;
   readonly useMeanPooling?: boolean;
 }
 
-/** Facts out of a run's state, also where that was written into a PyTorch file, and out of the reference's args. */
-export function encoderFacts({ run, tree }: Pick<Weights, 'run' | 'tree'>): EncoderFacts {
-  const model = run?.state['model'] ?? embeddedModel(tree);
-  if (isObject(model) && isObject(model['config'])) {
-    const { config } = model;
-    const facts: Record<string, number | boolean> = {
-      imagenetNormalization: model['imagenetNormalization'] === true || model['normalization'] === 'imagenet',
-      useMeanPooling: config['useMeanPooling'] === true,
-    };
-    for (const name of ['numHeads', 'imageSize']) {
-      const value = config[name];
-      if (typeof value === 'number') facts[name] = value;
-    }
-    return facts;
-  }
-  const args = tree instanceof Map ? tree.get('args') : undefined;
-  const named =
-    args instanceof PickledObject
-      ? args.attribute('model')
-      : args instanceof Map
-        ? args.get('model')
-        : undefined;
-  const known = modelNames().find((name) => name === named);
-  return known === undefined ? {} : { numHeads: modelConfig(known).numHeads };
-}
-
-/** The model in the state of a run that was written into a PyTorch file. */
-function embeddedModel(tree: Weights['tree']): unknown {
-  const text = tree instanceof Map ? tree.get(runStateKey) : undefined;
-  if (typeof text !== 'string') return undefined;
-  try {
-    const saved: unknown = JSON.parse(text);
-    return isObject(saved) && isObject(saved['state']) ? saved['state']['model'] : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+/**
+ * Facts out of a run's description of its model, wherever a file holds it, and out of the reference's args.
+ * @throws UserError for a description that makes no model
+ */
+export function encoderFacts(weights: Weights): EncoderFacts {
+  const { config = {}, name, normalization } = savedModelOf(weights);
+  const { imageSize, useMeanPooling } = config;
+  const known = modelNames().find((one) => one.replace(/_8k_vocab$/, '') === name);
+  const numHeads = config.numHeads ?? (known === undefined ? undefined : modelConfig(known).numHeads);
+  return {
+    ...(numHeads === undefined ? {} : { numHeads }),
+    ...(imageSize === undefined ? {} : { imageSize }),
+    ...(normalization === undefined ? {} : { normalization }),
+    ...(useMeanPooling === undefined ? {} : { useMeanPooling }),
+  };
 }
 
 /** The number of heads of the published model of that width, or undefined. */

@@ -1,9 +1,10 @@
 import type { JsonObject } from '../checkpoint/checkpoint-state.js';
-import { runStateKey } from '../checkpoint/export-checkpoint.js';
-import { PickledObject } from '../checkpoint/pickle-values.js';
+import { referenceArguments } from '../checkpoint/reference-arguments.js';
+import { isObject, modelDescription } from '../checkpoint/run-description.js';
 import type { Weights } from '../checkpoint/weights-file.js';
 import { AttentiveProbe } from './attentive-probe.js';
 import type { Classifier } from './classifier.js';
+import { checkDescription } from './described-model.js';
 import { LinearProbe } from './linear-probe.js';
 import { VisionTransformer } from './vision-transformer.js';
 import type { VitConfig } from './vit-config.js';
@@ -40,48 +41,59 @@ const shared = [
   'layerScaleInitValue',
 ] as const satisfies readonly (keyof VitConfig)[];
 
-/** What an open checkpoint says of its model. */
+/**
+ * What an open checkpoint says of its model: a run's description of it, or the arguments of a run of the reference.
+ * @throws UserError for a description that makes no model, naming the file and the value
+ */
 export function savedModelOf(weights: Weights): SavedModel {
-  const { tree, run } = weights;
-  const model = run?.state['model'] ?? embedded(tree)?.['model'];
-  if (isObject(model)) return ofRun(model);
-  if (!(tree instanceof Map)) return {};
-  const args = tree.get('args');
-  const named =
-    args instanceof PickledObject
-      ? args.attribute('model')
-      : args instanceof Map
-        ? args.get('model')
-        : undefined;
-  return typeof named === 'string' ? { name: named.replace(/_8k_vocab$/, '') } : {};
+  const model = modelDescription(weights);
+  if (model === undefined) return ofArguments(referenceArguments(weights.tree), weights.tensors);
+  checkDescription(model, weights.tensors, weights.source);
+  return ofRun(model);
 }
 
-/** The state of a run that was written into a PyTorch file. */
-function embedded(tree: Weights['tree']): JsonObject | undefined {
-  const text = tree instanceof Map ? tree.get(runStateKey) : undefined;
-  if (typeof text !== 'string') return undefined;
-  try {
-    const { state } = JSON.parse(text) as { state?: JsonObject };
-    return state;
-  } catch {
-    return undefined;
-  }
+/** A model's name without what pretraining's adds for its vocabulary. */
+function classifierName(name: string): string {
+  return name.replace(/_8k_vocab$/, '');
 }
 
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+function ofArguments(args: ReadonlyMap<string, unknown>, tensors: Shapes): SavedModel {
+  const [name, imagenet, size] = ['model', 'imagenet_default_mean_and_std', 'input_size'].map((key) =>
+    args.get(key),
+  );
+  // The reference's linear probe normalises by ImageNet's numbers whatever that argument is.
+  const decided = typeof imagenet === 'boolean' && !isLinearProbe(tensors);
+  const known = typeof size === 'number' && Number.isInteger(size) && size >= 1 && size <= 4096;
+  return {
+    ...(typeof name === 'string' ? { name: classifierName(name) } : {}),
+    ...(decided ? { normalization: imagenet ? 'imagenet' : 'half' } : {}),
+    ...(known ? { config: { imageSize: size } } : {}),
+  };
+}
+
+function isLinearProbe(tensors: Shapes): boolean {
+  return [...tensors.keys()].some((name) => /^(module\.)?head\.1\.weight$/.test(name));
+}
+
+/**
+ * How pictures are normalised where nothing tells: by mean and deviation 0.5, as the reference's tools do without their
+ * flag for it; by ImageNet's for what its linear probe trained, which has no such flag.
+ */
+export function assumedNormalization(task: ClassifierTask | undefined): PixelNormalization {
+  return task === 'linear' ? 'imagenet' : 'half';
 }
 
 function ofRun(model: JsonObject): SavedModel {
   const config = model['config'];
   if (!isObject(config)) return {};
   if (model['kind'] === 'classifier') {
+    const { task, classes, cropPct, normalization } = model as Partial<SavedModel>;
     return {
-      config: config as unknown as VitConfig,
-      normalization: model['normalization'] === 'imagenet' ? 'imagenet' : 'half',
-      task: model['task'] as ClassifierTask,
-      classes: model['classes'] as readonly string[],
-      cropPct: model['cropPct'] as number,
+      config: config as Partial<VitConfig>,
+      normalization: normalization ?? 'half',
+      ...(task === undefined ? {} : { task }),
+      ...(classes === undefined ? {} : { classes }),
+      ...(cropPct === undefined ? {} : { cropPct }),
     };
   }
   if (model['kind'] !== 'cae') return {};
@@ -120,6 +132,7 @@ export function classifierOfTensors(
     config: {
       numClasses: head.shape[0] as number,
       relPosBias: tensors.has('blocks.0.attn.relative_position_bias_table'),
+      sinPosEmb: tensors.has('pos_embed'),
       sharedRelPosBias: tensors.has('rel_pos_bias.relative_position_bias_table'),
       ...(task === 'finetune' ? { useMeanPooling } : {}),
     },

@@ -1,4 +1,5 @@
 import { UserError } from '../errors.js';
+import { refuseLearntPositions } from '../models/fixed-positions.js';
 import { resizeBiasTable } from '../models/resize-positions.js';
 import type { StateEntry } from '../nn/module.js';
 import { positionTable } from '../nn/position-table.js';
@@ -27,13 +28,17 @@ export interface VitExport {
   readonly source: string;
 }
 
-const sharedTable = 'rel_pos_bias.relative_position_bias_table';
+/** A fixed table, made anew. */
+const indexName = 'relative_position_index';
+const tableName = 'relative_position_bias_table';
+const sharedTable = `rel_pos_bias.${tableName}`;
 
 /**
  * A vision transformer as an ONNX model: input `images`, float32 [batch, 3, H, W], normalised as the metadata say; one
  * output, `features` or `logits`. Dropout and stochastic depth are off, as in evaluation.
  *
- * @throws UserError for what these weights do not have, sizes that do not fit, and models past 2 GiB
+ * @throws UserError for what these weights do not have, weights of the encoder that have no place in it, sizes that do
+ *   not fit, and models past 2 GiB
  */
 export function vitToOnnx(options: VitExport): ProtobufMessage {
   const { entries, imageSize, features, source } = options;
@@ -41,11 +46,11 @@ export function vitToOnnx(options: VitExport): ProtobufMessage {
   const weights = new GraphWeights(graph, entries);
   const grid = checkSizes(weights, options);
   const images = graph.input('images', ['batch', 3, imageSize, imageSize]);
-  let x = embed(graph, weights, images, positions(weights, grid));
+  let x = embed(graph, weights, images, positions(weights, options.entries, grid, source));
   const shared = biasOf(weights, sharedTable, grid, options.heads);
   for (let i = 0; weights.has(`blocks.${i}.norm1.weight`); i++) {
     const prefix = `blocks.${i}.`;
-    const own = biasOf(weights, `${prefix}attn.relative_position_bias_table`, grid, options.heads);
+    const own = biasOf(weights, `${prefix}attn.${tableName}`, grid, options.heads);
     x = block(graph, weights, x, prefix, options.heads, scoreBias(graph, prefix, own, shared, grid));
   }
   const width = weights.shape('cls_token').at(-1) as number;
@@ -57,27 +62,70 @@ export function vitToOnnx(options: VitExport): ProtobufMessage {
       features === 'tokens' ? ['batch', 1 + grid * grid, width] : ['batch', width];
     graph.output('features', featuresOf(graph, weights, x, features, source), shape);
   }
+  refuseUnused(weights, source);
   return graph.model('vision transformer', options.metadata ?? {});
 }
 
+/** Without them the model would be another one: they change what the tokens become. */
+function refuseUnused(weights: GraphWeights, source: string): void {
+  const unused = weights
+    .unused()
+    .filter((name) => /^(blocks|patch_embed|rel_pos_bias)\./.test(name) && !name.endsWith(indexName));
+  if (unused.length === 0) return;
+  const more = unused.length > 3 ? `, … (${unused.length} in all)` : '';
+  throw new UserError(
+    `${source} has ${unused.slice(0, 3).join(', ')}${more}, which this encoder has no place for; an export would be another model`,
+  );
+}
+
 /** @returns patches along a side */
-function checkSizes(weights: GraphWeights, { heads, imageSize, source }: VitExport): number {
+function checkSizes(weights: GraphWeights, { entries, heads, imageSize, source }: VitExport): number {
   const [width = 0, , patch = 1] = weights.shape('patch_embed.proj.weight');
   if (width % heads !== 0)
     throw new UserError(`--num_heads ${heads} must divide ${source}'s width of ${width}`);
   if (imageSize % patch !== 0) {
     throw new UserError(`--input_size ${imageSize} does not divide by the patches' ${patch} pixels`);
   }
-  return imageSize / patch;
+  const own = tableHeads(entries) ?? heads;
+  if (own !== heads) {
+    throw new UserError(`--num_heads ${heads}: its bias tables have ${own} heads; give that number`);
+  }
+  const grid = imageSize / patch;
+  const tokens = 1 + grid * grid;
+  let tables = 4 * tokens * width;
+  for (let i = 0; weights.has(`blocks.${i}.norm1.weight`); i++) {
+    const biased = [`blocks.${i}.attn.${tableName}`, sharedTable].some((name) => weights.has(name));
+    if (biased) tables += 4 * heads * tokens ** 2;
+  }
+  if (tables > 2 ** 31) {
+    throw new UserError(
+      `--input_size ${imageSize}: its tables of positions alone are ${(tables / 2 ** 30).toFixed(1)} GiB, and an ONNX file ends at 2; give a smaller one`,
+    );
+  }
+  return grid;
 }
 
 /** The fixed table for this grid; zeros for a model that has none. */
-function positions(weights: GraphWeights, grid: number): { rows: number; table: Float32Array } {
+function positions(
+  weights: GraphWeights,
+  entries: ReadonlyMap<string, StateEntry>,
+  grid: number,
+  source: string,
+): { rows: number; table: Float32Array } {
   const width = weights.shape('cls_token').at(-1) as number;
   const rows = 1 + grid * grid;
-  if (!weights.has('pos_embed')) return { rows, table: new Float32Array(rows * width) };
-  const same = weights.shape('pos_embed')[1] === rows;
-  return { rows, table: same ? weights.values('pos_embed') : positionTable(grid, grid, width) };
+  const stored = entries.get('pos_embed');
+  if (stored === undefined) return { rows, table: new Float32Array(rows * width) };
+  if (stored.shape[1] === rows) return { rows, table: weights.values('pos_embed') };
+  refuseLearntPositions(stored, source);
+  return { rows, table: positionTable(grid, grid, width) };
+}
+
+/** Heads of an encoder that its relative position bias shows; undefined where it has none. */
+export function tableHeads(
+  entries: ReadonlyMap<string, { readonly shape: readonly number[] }>,
+): number | undefined {
+  return (entries.get(sharedTable) ?? entries.get(`blocks.0.attn.${tableName}`))?.shape[1];
 }
 
 /** A table of relative positions for this grid, [rows, heads], where the model has it. */

@@ -6,6 +6,8 @@ const epsilon = 1e-6;
 
 /** Weights by name, as graph constants. */
 export class GraphWeights {
+  private readonly used = new Set<string>();
+
   constructor(
     private readonly graph: OnnxGraph,
     private readonly entries: ReadonlyMap<string, StateEntry>,
@@ -13,6 +15,11 @@ export class GraphWeights {
 
   has(name: string): boolean {
     return this.entries.has(name);
+  }
+
+  /** Names of weights that nothing asked for yet. */
+  unused(): string[] {
+    return [...this.entries.keys()].filter((name) => !this.used.has(name));
   }
 
   shape(name: string): readonly number[] {
@@ -43,6 +50,7 @@ export class GraphWeights {
   private entry(name: string): StateEntry {
     const entry = this.entries.get(name);
     if (entry === undefined) throw new Error(`the model has no ${name}`);
+    this.used.add(name);
     return entry;
   }
 }

@@ -1,10 +1,13 @@
-import { basename, dirname, resolve } from 'node:path';
+import { existsSync, realpathSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { CheckpointState, JsonObject } from '../checkpoint/checkpoint-state.js';
-import { runStateKey, writeTensors } from '../checkpoint/export-checkpoint.js';
+import { writeTensors } from '../checkpoint/export-checkpoint.js';
 import { digestFile } from '../checkpoint/file-sink.js';
-import { PickledObject, type PickleValue } from '../checkpoint/pickle-values.js';
+import type { PickleValue } from '../checkpoint/pickle-values.js';
+import { referenceArguments } from '../checkpoint/reference-arguments.js';
 import { isCae, withoutAlignmentEncoder } from '../checkpoint/reference-names.js';
 import { importOptimizer } from '../checkpoint/reference-optimizer.js';
+import { modelDescription, runStateKey } from '../checkpoint/run-description.js';
 import { type CheckpointFile, saveCheckpoint } from '../checkpoint/run-folder.js';
 import type { StoredTensor } from '../checkpoint/stored-tensor.js';
 import { shareAlignmentEncoder } from '../checkpoint/tensor-aliases.js';
@@ -12,6 +15,7 @@ import type { Weights } from '../checkpoint/weights-file.js';
 import { UserError } from '../errors.js';
 import { gridSize } from '../models/cae-config.js';
 import { type ConfigHints, caeConfigOf } from '../models/reference-config.js';
+import { describedArguments } from './described-arguments.js';
 import { modelFileName, optimizerFileName } from './run-checkpoint.js';
 
 /** A checkpoint's folder that was made, and what it lacks. */
@@ -32,11 +36,12 @@ function placeOf(out: string, source: string, epoch: number): { root: string; ex
 
 /**
  * Makes a run's checkpoint of a PyTorch or safetensors file, for `pretrain --resume`, `reconstruct` and the probes.
- * Sizes come from the tensors, rates from the file's `args`; a file that was made of a run gives that run back.
+ * Sizes come from the tensors, rates from the file's `args` or its description of a run's model; a file that was made of a run gives that run back.
  *
  * @param out a checkpoint's folder (`<exp_name>_checkpoint-<epoch>`), or the folder to put one in
  * @param hints what the tensors do not show; `args` are added from the file
- * @throws UserError naming what is missing, before anything is written
+ * @throws UserError naming what is missing, or a source that is such a folder or lies in the one to be made; before
+ *   anything is written
  */
 export async function importCheckpoint(
   weights: Weights,
@@ -44,6 +49,9 @@ export async function importCheckpoint(
   hints: Omit<ConfigHints, 'args'>,
 ): Promise<ImportedCheckpoint> {
   const { source, tree } = weights;
+  if (weights.run !== undefined) {
+    throw new UserError(`${weights.run.folder} is a run's checkpoint already; copy the folder`);
+  }
   const entry = (key: string): PickleValue | undefined => (tree instanceof Map ? tree.get(key) : undefined);
   const own = runStateOf(entry(runStateKey));
   // A classifier's run comes back with its own state alone: tensors do not show all of it.
@@ -53,13 +61,22 @@ export async function importCheckpoint(
     );
   }
   const tensors = withoutAlignmentEncoder(weights.tensors);
-  const args = argsOf(entry('args'));
+  const told = describedArguments(modelDescription(weights));
+  const args = new Map([...told.args, ...referenceArguments(tree)]);
+  const known: ConfigHints = {
+    ...hints,
+    numHeads: hints.numHeads ?? told.numHeads,
+    decoderNumHeads: hints.decoderNumHeads ?? told.decoderNumHeads,
+    args,
+  };
   const saved = isCae(weights.tensors) ? entry('optimizer') : undefined;
   const optimizer = saved === undefined ? undefined : importOptimizer(saved, tensors, source);
-  const state = own ?? stateOf(tensors, { ...hints, args }, optimizer?.step ?? 0, entry('epoch'), source);
+  const state = own ?? stateOf(tensors, known, optimizer?.step ?? 0, entry('epoch'), source);
   const files = [tensorsFile(modelFileName, tensors)];
   if (optimizer !== undefined) files.push(tensorsFile(optimizerFileName, optimizer.tensors));
-  const folder = await saveCheckpoint({ ...placeOf(out, source, state.epoch), ...state, files });
+  const place = placeOf(out, source, state.epoch);
+  refuseOwnFolder(join(place.root, `${place.expName}_checkpoint-${place.tag}`), source);
+  const folder = await saveCheckpoint({ ...place, ...state, files });
   const notes: string[] = [];
   if (optimizer === undefined) {
     notes.push(`${basename(source)} has no optimizer: training cannot go on from ${folder}`);
@@ -70,6 +87,13 @@ export async function importCheckpoint(
     );
   }
   return { folder, notes };
+}
+
+/** @throws UserError where the folder that would be replaced holds the file that is read */
+function refuseOwnFolder(folder: string, source: string): void {
+  if (existsSync(folder) && realpathSync(folder) === realpathSync(dirname(source))) {
+    throw new UserError(`${source} lies in the checkpoint it would replace; give another folder`);
+  }
 }
 
 /** Whether the alignment encoder holds other values than the encoder: before its first step the reference's does. */
@@ -89,14 +113,6 @@ function tensorsFile(name: string, tensors: ReadonlyMap<string, StoredTensor>): 
       return await digestFile(path);
     },
   };
-}
-
-/** The run's arguments by name: of a Namespace, or a dict. */
-function argsOf(value: PickleValue | undefined): Map<string, PickleValue> {
-  const from = value instanceof PickledObject ? value.state : value;
-  const args = new Map<string, PickleValue>();
-  for (const [key, item] of from instanceof Map ? from : []) if (typeof key === 'string') args.set(key, item);
-  return args;
 }
 
 /** The state that a file made of a run brings along. */

@@ -57,6 +57,32 @@ describe('cae-native convert', () => {
     expect(readdirSync(made).sort()).toEqual(['model.safetensors', 'optimizer.safetensors', 'state.json']);
   });
 
+  it('writes over nothing it reads', () => {
+    const heads = ['--num_heads', '2', '--decoder_num_heads', '2'];
+    convert(fixture('reference_checkpoint.pth'), place('own'), ...heads);
+    const own = place('own/reference_checkpoint_checkpoint-3');
+    copyFileSync(fixture('reference_checkpoint.pth'), place('own.pth'));
+    const bytes = (): string[] =>
+      [place('own.pth'), ...readdirSync(own).map((name) => join(own, name))].map((path) =>
+        readFileSync(path, 'base64'),
+      );
+    const before = bytes();
+    for (const [from, to, message] of [
+      [own, own, /is a run's checkpoint already; copy the folder/],
+      [place('own'), place('copy'), /is a run's checkpoint already; copy the folder/],
+      [own, join(own, 'model.safetensors'), /is what is read/],
+      [own, join(own, 'optimizer.safetensors'), /lies in the checkpoint that is read/],
+      [place('own.pth'), join(own, '../../own.pth'), /is what is read/],
+    ] as const) {
+      const { status, stdout, stderr } = runCli('convert', from, to);
+      expect([status, stdout]).toEqual([1, '']);
+      expect(stderr).toMatch(message);
+      expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+    }
+    expect(bytes()).toEqual(before);
+    expect(existsSync(place('copy'))).toBe(false);
+  });
+
   it.each([
     ['an unknown ending', ['x.safetensor'], 2, /the ending \.safetensor is not known/],
     ['heads that nothing shows', ['run2'], 1, /32 wide, .* give --num_heads/],

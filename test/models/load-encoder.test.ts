@@ -57,6 +57,15 @@ describe('loading a pretrained encoder', () => {
     }
   });
 
+  it('refuses learnt positions, for which the fixed table would stand', async () => {
+    const entries = await pretrained();
+    const { shape, data } = entries.get('encoder.pos_embed')!;
+    entries.set('encoder.pos_embed', { shape, data: Float32Array.from(data, (value) => value - 0.1) });
+    expect(() => loadEncoder(finetuned(), entries, 'c.pth')).toThrow(
+      /^c\.pth: its pos_embed is no sine-cosine/,
+    );
+  });
+
   it('into fine-tuning: its last norm goes on as fc_norm; bias tables keep their zeros', async () => {
     const entries = await pretrained();
     const shifted = Float32Array.from({ length: 24 }, (_, i) => i);

@@ -187,6 +187,26 @@ describe('what cannot be exported', () => {
     expect(refused({}, ['norm.weight'])).toMatch(/has no norm over its tokens/);
   });
 
+  it('other heads than its bias tables, and pictures of too many patches, are refused in words', () => {
+    const model = new VisionTransformer(
+      classifierConfig('cae_tiny_patch16_224', { ...sizes, numClasses: 7 }),
+    );
+    const entries = entriesOf(model);
+    expect(refused({ entries, heads: 2 })).toBe(
+      '--num_heads 2: its bias tables have 4 heads; give that number',
+    );
+    expect(refused({ entries, imageSize: 64_000 })).toMatch(/--input_size 64000: its tables .* GiB/);
+    expect(refused({ imageSize: 64_000 })).toMatch(/are 11\.4 GiB, and an ONNX file ends at 2/);
+  });
+
+  it('learnt positions stay on their grid', () => {
+    const entries = entriesOf(encoder());
+    const { shape, data } = entries.get('pos_embed')!;
+    entries.set('pos_embed', { shape, data: Float32Array.from(data, (value) => value + 0.1) });
+    expect(refused({ entries })).toBe('');
+    expect(refused({ entries, imageSize: 48 })).toMatch(/pos_embed is no sine-cosine table/);
+  });
+
   it('a model past 2 GiB is refused before anything is written', () => {
     const entries = entriesOf(encoder());
     // Memory that is never touched, so that the test takes none.

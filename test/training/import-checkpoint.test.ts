@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readManifest } from '../../lib/checkpoint/checkpoint-state.js';
-import { exportSafetensors, exportTorch } from '../../lib/checkpoint/export-checkpoint.js';
+import { exportSafetensors, exportTorch, writeTensors } from '../../lib/checkpoint/export-checkpoint.js';
 import type { PickleValue } from '../../lib/checkpoint/pickle-values.js';
+import { describing } from '../../lib/checkpoint/run-description.js';
 import { openWeights } from '../../lib/checkpoint/weights-file.js';
 import { loadPretrainedEncoder } from '../../lib/models/pretrained-encoder.js';
 import { importCheckpoint } from '../../lib/training/import-checkpoint.js';
@@ -106,6 +107,19 @@ describe('a run as a PyTorch file', () => {
     expect(Buffer.compare(readFileSync(files[0]), readFileSync(files[2]))).toBe(0);
   });
 
+  it('and safetensors tell heads and normalisation where they become a checkpoint again', async () => {
+    const path = join(folder, 'told.safetensors');
+    const model = {
+      ...{ imagenetNormalization: true, maskedPatches: 5, tokenizerSize: 24, tokenizerType: 'customized' },
+      config: { ...heads, dropPath: 0.2, alignLossWeight: 3, layerScaleInitValue: 0.3 },
+    };
+    using weights = await openWeights(run);
+    await writeTensors(path, weights.tensors, describing(model));
+    using file = await openWeights(path);
+    const { folder: made } = await importCheckpoint(file, join(folder, 'told'), {});
+    expect(readManifest(made).state['model']).toMatchObject(model);
+  });
+
   it('shows an encoder, whatever holds it', async () => {
     const torch = await toTorch('encoder.pth', join(run, 'small_checkpoint-1'));
     const fromRun = await loadPretrainedEncoder(run);
@@ -131,6 +145,24 @@ describe('a model that is no whole CAE', () => {
     expect(state).toEqual(readManifest(join(run, 'small_checkpoint-0')).state);
     using back = await openWeights(made);
     expect([...back.tensors.keys()]).toEqual([...encoder.keys()]);
+  });
+});
+
+describe('what would write over its own source', () => {
+  it('is refused: a checkpoint into its folder or another, and its weights into their folder', async () => {
+    const own = join(run, 'small_checkpoint-0');
+    const before = readManifest(own);
+    using weights = await openWeights(own);
+    for (const out of [own, run, join(folder, 'elsewhere')]) {
+      await expect(importCheckpoint(weights, out, heads)).rejects.toThrow(
+        /small_checkpoint-0 is a run's checkpoint already; copy the folder/,
+      );
+    }
+    using file = await openWeights(join(own, 'model.safetensors'));
+    await expect(importCheckpoint(file, own, heads)).rejects.toThrow(
+      /lies in the checkpoint it would replace/,
+    );
+    expect(readManifest(own)).toEqual(before);
   });
 });
 
