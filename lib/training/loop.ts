@@ -5,6 +5,7 @@ import type { MeterState } from '../logging/meters.js';
 import type { ProgressStream } from '../logging/progress.js';
 import type { ScalerState } from '../optim/gradient-scaler.js';
 import { type PrimedBatches, primeBatches } from './batches.js';
+import { checkSameModel } from './model-checks.js';
 import {
   averageFileName,
   checkUnchanged,
@@ -153,6 +154,7 @@ class TrainingRun<B extends TrainingBatch> {
     const { folder, globalStep, state } = checkpoint;
     checkUnchanged(folder, (state['unchanged'] ?? {}) as JsonObject, this.#options.unchanged);
     loadModel(folder, this.#task.model);
+    checkSameModel(folder, state, this.#options.model);
     const { scaler } = this.#task;
     if (scaler?.enabled) scaler.load((state['scaler'] ?? {}) as Partial<ScalerState>);
     withTensors(`${folder}/${optimizerFileName}`, (entries) => {
