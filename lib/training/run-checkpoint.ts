@@ -7,6 +7,7 @@ import {
   findLatestValid,
   type ValidCheckpoint,
 } from '../checkpoint/run-folder.js';
+import { checkExpName } from '../checkpoint/run-folder-names.js';
 import { SafetensorsFile } from '../checkpoint/safetensors-reader.js';
 import { type SafetensorsEntry, writeSafetensors } from '../checkpoint/safetensors-writer.js';
 import { UserError } from '../errors.js';
@@ -127,6 +128,7 @@ export async function findResume(
   say: (line: string) => void,
 ): Promise<ValidCheckpoint | undefined> {
   const { outputDir, expName, autoResume, resume } = options;
+  checkExpName(expName);
   if (autoResume) {
     await cleanLeftovers(outputDir, expName);
     const { checkpoint, passedOver } = await findLatestValid(outputDir, expName);

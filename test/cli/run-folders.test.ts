@@ -1,0 +1,30 @@
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { runCli } from './run-cli.js';
+import { makeSmallWorld, type SmallWorld } from './small-cli.js';
+
+let folder: string;
+let world: SmallWorld;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'cae-test-'));
+  world = await makeSmallWorld(join(folder, 'world'), 4);
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** The last line of a run that fails with status 1. */
+function refused(...args: string[]): string {
+  const { status, stderr } = runCli(...args);
+  expect(status, stderr).toBe(1);
+  return stderr.trimEnd().split('\n').at(-1)!;
+}
+
+describe('an experiment’s name', () => {
+  it.each(['a/b', '', 'a b', 'n'.repeat(250)])('%j is refused before the first step', (name) => {
+    const out = join(folder, 'named');
+    const line = refused('pretrain', ...world.flags(out), '--no_auto_resume', '--exp_name', name);
+    expect(line).toMatch(/^cae-native: --exp_name /);
+    expect(existsSync(out)).toBe(false);
+  });
+});
