@@ -13,6 +13,7 @@ import {
   loadModel,
   modelFileName,
   optimizerFileName,
+  refuseOccupied,
   tensorFile,
   withTensors,
 } from './run-checkpoint.js';
@@ -149,6 +150,8 @@ class TrainingRun<B extends TrainingBatch> {
 
   /** Loads the checkpoint to go on from, if there is one. @returns the meters of the epoch under way */
   async #resume(say: (line: string) => void): Promise<MeterState> {
+    const { outputDir, expName, autoResume, saveCkpt } = this.#options;
+    if (!autoResume && saveCkpt !== false) refuseOccupied(outputDir, expName);
     const checkpoint = await findResume(this.#options, say);
     if (checkpoint === undefined) return [];
     const { folder, globalStep, state } = checkpoint;
@@ -268,8 +271,9 @@ class TrainingRun<B extends TrainingBatch> {
     const signal = signals.received;
     if (signal === undefined) return;
     const folder = await this.#save(epoch, logs);
+    const again = this.#options.autoResume ? 'again' : 'without --no_auto_resume';
     const saved =
-      folder === undefined ? 'nothing was saved' : `saved ${folder}; run the same command again to go on`;
+      folder === undefined ? 'nothing was saved' : `saved ${folder}; run the same command ${again} to go on`;
     throw new UserError(
       `stopped by ${signal} after step ${this.#globalStep} of ${this.#totalSteps}; ${saved}`,
       stopSignalExitCodes[signal],
