@@ -141,6 +141,7 @@ class TrainingRun<B extends TrainingBatch> {
       epochs,
       stream,
       parameterCount,
+      anew: this.#lastSaved === undefined,
       startStep: this.#globalStep,
       startEpoch,
       totalSteps: this.#totalSteps,
