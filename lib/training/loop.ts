@@ -1,4 +1,5 @@
 import type { JsonObject } from '../checkpoint/checkpoint-state.js';
+import { FolderLock } from '../checkpoint/folder-lock.js';
 import { bestTag, saveCheckpoint } from '../checkpoint/run-folder.js';
 import { UserError } from '../errors.js';
 import type { MeterState } from '../logging/meters.js';
@@ -72,8 +73,8 @@ const maxPending = 2;
  * Runs a task to its last epoch: steps, logs, checkpoints, resume, signals. A run interrupted anywhere and started
  * again computes, to the bit, what an uninterrupted one does.
  *
- * @throws UserError for a loss that is not finite, for a stop by signal (exit status 130 or 143, after saving), and
- *   for whatever the system refuses
+ * @throws UserError for a folder that another process writes to, for a loss that is not finite, for a stop by signal
+ *   (exit status 130 or 143, after saving), and for whatever the system refuses
  */
 export async function runTraining<B extends TrainingBatch>(
   task: TrainingTask<B>,
@@ -107,6 +108,7 @@ class TrainingRun<B extends TrainingBatch> {
     };
     // From before the first batch: a stop during start-up also ends in order.
     using signals = new StopSignals();
+    using lock = new FolderLock(this.#options.outputDir);
     const meters = await this.#resume(say);
     const { stepsPerEpoch, epochs, intro } = this.#options;
     let epoch = Math.floor(this.#globalStep / stepsPerEpoch);
@@ -115,6 +117,7 @@ class TrainingRun<B extends TrainingBatch> {
     // A run stopped while it was measured has an epoch's steps behind it, and their means still to log.
     const unended = meters.length > 0 && this.#globalStep === epoch * stepsPerEpoch;
     try {
+      lock.take();
       using logs = this.#openLogs(unended ? epoch - 1 : epoch);
       logs.restore(meters);
       if (intro !== undefined) say(intro);

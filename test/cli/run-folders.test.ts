@@ -1,10 +1,10 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { cliPath, runCli } from './run-cli.js';
-import { makeSmallWorld, type SmallWorld } from './small-cli.js';
+import { makeSmallWorld, type SmallWorld, startCli } from './small-cli.js';
 
 let folder: string;
 let world: SmallWorld;
@@ -48,4 +48,24 @@ describe('output that nobody reads', () => {
     expect(status).toBe(0);
     expect(existsSync(join(out, 'small_checkpoint-1', 'state.json'))).toBe(true);
   });
+});
+
+it('two runs in one folder: the second is refused, and a killed one is gone on from', async () => {
+  const out = join(folder, 'shared');
+  const flags = ['pretrain', ...world.flags(out), '--save_every_steps', '1', '--keep_last', '2'];
+  const first = startCli(...flags, '--epochs', '500');
+  const ended = new Promise((resolve) => first.on('exit', resolve));
+  await new Promise<void>((resolve) => {
+    first.stderr?.on('data', (chunk: Buffer) => void (/saved /.test(chunk.toString()) && resolve()));
+  });
+  expect(refused(...flags, '--exp_name', 'other')).toBe(
+    `cae-native: ${out} is in use by process ${first.pid}; wait for it, or choose another --output_dir`,
+  );
+  first.kill('SIGKILL');
+  await ended;
+  expect(readdirSync(out)).toContain('.cae-native.lock');
+  const { status, stderr } = runCli(...flags, '--epochs', '1');
+  expect(status, stderr).toBe(0);
+  expect(stderr).toMatch(/resumed from .*small_checkpoint-/);
+  expect(readdirSync(out)).not.toContain('.cae-native.lock');
 });
