@@ -71,7 +71,7 @@ for encoder in pretrained random; do
   flags=(--num_workers 4)
   [ "$encoder" = pretrained ] || flags+=(--random)
   cae linear --data_path "$labelled" --finetune "$checkpoint" --output_dir "$out/linear-$encoder" --cache_features \
-    --batch_size 64 --epochs 60 --blr 20 --eval_freq 20 --no_save_best --no_auto_resume "${flags[@]}" \
+    --batch_size 64 --epochs 60 --blr 20 --eval_freq 20 --no_save_ckpt --no_auto_resume "${flags[@]}" \
     >"$out/linear-$encoder.txt"
   cae knn "$labelled" --checkpoint "$checkpoint" --nb_knn 20 "${flags[@]}" >"$out/knn-$encoder.txt"
 done

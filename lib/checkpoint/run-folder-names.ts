@@ -23,7 +23,16 @@ function isTag(text: string): boolean {
   return /^[\w.-]+$/.test(text) && !text.includes(separator);
 }
 
-function checkExpName(expName: string): void {
+/** Longest name of an experiment: a folder's name has 255 bytes, and a save adds to it. */
+const maxExpName = 200;
+
+/** @throws UserError for a name that is no plain folder name, or leaves a checkpoint's no room */
+export function checkExpName(expName: string): void {
+  if (expName.length > maxExpName) {
+    throw new UserError(
+      `--exp_name has ${expName.length} characters; give at most ${maxExpName}, which leave room for the rest`,
+    );
+  }
   if (!/^[\w+=,@%-][\w.+=,@%-]*$/.test(expName)) {
     throw new UserError(
       `--exp_name ${JSON.stringify(expName)} must be a plain name: letters, digits, "_", "-", "."`,

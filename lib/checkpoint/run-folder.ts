@@ -11,6 +11,7 @@ import {
 } from './checkpoint-state.js';
 import { fileError, systemCode } from './file-errors.js';
 import { type FileDigest, makeFolder, syncFolder, writeFileWhole } from './file-sink.js';
+import { isAlive } from './process-life.js';
 import { type Aside, asideName, checkpointName, listRoot, tagOf } from './run-folder-names.js';
 
 /** One file of a checkpoint to be saved. */
@@ -262,10 +263,5 @@ export async function cleanLeftovers(root: string, expName: string): Promise<str
 function belongsToLiving({ pid, folder }: Aside): boolean {
   if (pid === process.pid)
     return savesUnderWay.has(resolve(folder).replace(/\.(?:old|del)-(\d+)$/, '.tmp-$1'));
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return systemCode(error) === 'EPERM';
-  }
+  return isAlive(pid);
 }

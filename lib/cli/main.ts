@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
 import { machineError, UserError } from '../errors.js';
+import { endureClosedOutput } from './closed-output.js';
 import { normalizeFlagSpelling, usageExitCode } from './flag-spelling.js';
 
 /** What a command's module exports: it adds its flags and its action. */
@@ -104,8 +105,10 @@ function report(error: unknown, verbose: boolean): number {
 }
 
 const args = normalizeFlagSpelling(process.argv.slice(2));
+const called = args.find((arg) => !arg.startsWith('-'));
+endureClosedOutput(called);
 try {
-  const program = await buildProgram(args.find((arg) => !arg.startsWith('-')));
+  const program = await buildProgram(called);
   await program.parseAsync(args, { from: 'user' });
 } catch (error) {
   // Not left to the event loop: a loader or a stream may still be at work when an error ends the run.

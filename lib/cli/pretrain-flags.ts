@@ -50,7 +50,7 @@ export const pretrainFlags = {
     'folder of a checkpoint, or of a run, to start from where the run has none of its own',
   ),
   auto_resume: switchFlag('go on from the newest valid checkpoint in --output_dir (the default)'),
-  no_auto_resume: switchFlag('start anew, whatever --output_dir holds'),
+  no_auto_resume: switchFlag('start anew, in an --output_dir without checkpoints of this name'),
   start_epoch: intFlag(0, 'first epoch of a run that does not resume', { min: 0 }),
   num_workers: intFlag(10, 'most threads that decode pictures', { min: 1, max: 1024 }),
   pin_mem: switchFlag('accepted: the cpu has no memory to pin'),

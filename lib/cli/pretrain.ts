@@ -54,7 +54,7 @@ async function train(flags: PretrainFlags, config: CaeConfig, loader: PretrainLo
   useDevice(flags.device);
   if (flags.threads !== undefined) native.setThreads(flags.threads);
   usePrecision({ precision: flags.precision, tf32: flags.tf32, deterministic: flags.deterministic });
-  const tokenizer = await openTokenizer(flags, config);
+  const { tokenizer, digest } = await openTokenizer(flags, config);
   const model = new Cae(config);
   model.initialize(flags.seed, flags.fix_init_weight);
   const [beta1 = 0.9, beta2 = 0.999] = flags.opt_betas;
@@ -111,6 +111,7 @@ async function train(flags: PretrainFlags, config: CaeConfig, loader: PretrainLo
       update_freq: updateFreq,
       precision: precisionOf(flags.precision),
       steps_per_epoch: stepsPerEpoch,
+      tokenizer: digest,
     },
   });
 }
@@ -170,11 +171,12 @@ function schedulesOf(
   };
 }
 
-/** The tokenizer, checked against the model's vocabulary and grid. @throws UserError where they differ */
+/** The tokenizer, checked against the model's vocabulary and grid, and its weights' digest. @throws UserError where they differ */
 async function openTokenizer(flags: PretrainFlags, config: CaeConfig) {
   const path = required('discrete_vae_weight_path', flags.discrete_vae_weight_path);
   const type = flags.discrete_vae_type === 'dall-e' ? 'dall-e' : 'customized';
   const { loadTokenizer } = await import('../models/tokenizer.js');
+  const { tokenizerDigest } = await import('../models/tokenizer-digest.js');
   const tokenizer = await loadTokenizer(type, path);
   tokenizer.encodeIn(dtypeOf(flags));
   if (tokenizer.vocabulary !== config.decoderNumClasses) {
@@ -195,7 +197,7 @@ async function openTokenizer(flags: PretrainFlags, config: CaeConfig) {
       `--second_input_size ${flags.second_input_size} gives a ${grid}x${grid} grid of tokens for ${gridSize(config)}x${gridSize(config)} patches; give ${wanted}`,
     );
   }
-  return tokenizer;
+  return { tokenizer, digest: await tokenizerDigest(type, path) };
 }
 
 /** The table of a model's parameters. */

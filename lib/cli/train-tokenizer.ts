@@ -55,7 +55,7 @@ const flags = {
   save_every_steps: intFlag(undefined, 'steps between checkpoints within an epoch', { min: 1 }),
   keep_last: intFlag(2, 'checkpoints to keep', { min: 1 }),
   resume: textFlag(undefined, 'checkpoint to start from where the run has none of its own'),
-  no_auto_resume: switchFlag('start anew, whatever --output_dir holds'),
+  no_auto_resume: switchFlag('start anew, in an --output_dir without checkpoints of this name'),
   num_workers: intFlag(10, 'most threads that decode pictures', { min: 1, max: 1024 }),
   on_bad_image: choiceFlag(['stop', 'skip'], 'stop', 'what to do with a picture that cannot be read'),
   device: deviceFlag(),

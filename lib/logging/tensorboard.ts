@@ -1,6 +1,8 @@
+import { readdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { systemCode } from '../checkpoint/file-errors.js';
+import { fileError, systemCode } from '../checkpoint/file-errors.js';
+import { makeFolderSync } from '../checkpoint/file-sink.js';
 import { AppendedFile } from './appended-file.js';
 import {
   imageEvent,
@@ -13,7 +15,7 @@ import {
 
 /** How events are held back, and from which step on. */
 export interface TensorboardOptions {
-  /** First step this file will hold. Where > 0, readers drop what older files of the folder hold from it on. */
+  /** First step this file will hold: readers drop what older files of the folder hold from it on. */
   readonly startStep?: number;
   /** Records are written once this many bytes wait. Default 64 KiB. */
   readonly bufferBytes?: number;
@@ -42,10 +44,11 @@ export class TensorboardWriter {
     this.#clock = options.clock ?? (() => Date.now() / 1000);
     this.#bufferBytes = options.bufferBytes ?? 2 ** 16;
     this.#flushSeconds = options.flushSeconds ?? 10;
+    const startStep = options.startStep ?? 0;
+    const restarts = hasEvents(folder) || startStep > 0;
     this.#file = createEventFile(folder, Math.floor(this.#clock()));
     this.#add(versionEvent(this.#clock()));
-    const startStep = options.startStep ?? 0;
-    if (startStep > 0) this.#add(restartEvent(this.#clock(), startStep));
+    if (restarts) this.#add(restartEvent(this.#clock(), startStep));
     this.flush();
   }
 
@@ -100,9 +103,21 @@ export class TensorboardWriter {
   }
 }
 
+const eventPrefix = 'events.out.tfevents.';
+
+/** Makes the folder where it is missing. @returns whether it holds event files of earlier runs */
+function hasEvents(folder: string): boolean {
+  try {
+    makeFolderSync(folder);
+    return readdirSync(folder).some((name) => name.startsWith(eventPrefix));
+  } catch (error) {
+    throw fileError('write', folder, error);
+  }
+}
+
 /** A new file: two writers of one process and second get numbered names rather than one mixed file. */
 function createEventFile(folder: string, seconds: number): AppendedFile {
-  const path = join(folder, `events.out.tfevents.${seconds}.${hostname()}.${process.pid}`);
+  const path = join(folder, `${eventPrefix}${seconds}.${hostname()}.${process.pid}`);
   for (let attempt = 0; ; attempt++) {
     try {
       return new AppendedFile(attempt === 0 ? path : `${path}.${attempt}`, 'ax');

@@ -1,7 +1,5 @@
-import { existsSync, readdirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, statSync } from 'node:fs';
 import { toFloat32 } from '../checkpoint/dtype.js';
-import { findLatestValid } from '../checkpoint/run-folder.js';
 import { SafetensorsFile } from '../checkpoint/safetensors-reader.js';
 import { moduleStateDict, stateDictOf } from '../checkpoint/state-dict.js';
 import { readTorchArchive } from '../checkpoint/torch-archive.js';
@@ -9,6 +7,7 @@ import type { TorchTensor } from '../checkpoint/torch-tensor.js';
 import { UserError } from '../errors.js';
 import type { StateEntry } from '../nn/module.js';
 import { discreteVaeConfig } from './discrete-vae.js';
+import { tokenizerWeightsIn, verifyWeights } from './tokenizer-checkpoint.js';
 
 /** Tensors of a file under their names, each read when its data is asked for. */
 export type TensorEntries = Map<string, StateEntry>;
@@ -40,26 +39,16 @@ export function readPickledModule(path: string): TensorEntries {
   return torchEntries(moduleStateDict(readTorchArchive(path, { allowModules: true }), path).tensors);
 }
 
-/** The newest valid checkpoint of a train-tokenizer run, or the folder itself where it is one. */
-async function checkpointIn(folder: string): Promise<string> {
-  if (existsSync(join(folder, 'model.safetensors'))) return join(folder, 'model.safetensors');
-  const names = readdirSync(folder).flatMap((name) => /^(.+)_checkpoint-/.exec(name)?.[1] ?? []);
-  for (const name of new Set(names)) {
-    const { checkpoint } = await findLatestValid(folder, name);
-    if (checkpoint !== undefined) return join(checkpoint.folder, 'model.safetensors');
-  }
-  throw new UserError(
-    `${folder} holds no tokenizer: no model.safetensors and no valid checkpoint of train-tokenizer; give its --output_dir`,
-  );
-}
-
 /**
  * A customized tokenizer's tensors: of a train-tokenizer folder, a safetensors file, or a PyTorch file.
- * @throws UserError naming the path
+ * A checkpoint's are checked against its checksums.
+ * @throws UserError naming the path, and what is wrong with it
  */
 export async function readCustomized(path: string): Promise<{ entries: TensorEntries; source: string }> {
   if (!existsSync(path)) throw new UserError(`${path} does not exist; give a tokenizer's folder or file`);
-  const source = statSync(path).isDirectory() ? await checkpointIn(path) : path;
+  const folder = statSync(path).isDirectory();
+  const source = folder ? await tokenizerWeightsIn(path) : path;
+  if (!folder) await verifyWeights(path);
   if (!source.endsWith('.safetensors')) {
     return { entries: torchEntries(stateDictOf(readTorchArchive(source), source)), source };
   }

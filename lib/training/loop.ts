@@ -1,10 +1,12 @@
 import type { JsonObject } from '../checkpoint/checkpoint-state.js';
+import { FolderLock } from '../checkpoint/folder-lock.js';
 import { bestTag, saveCheckpoint } from '../checkpoint/run-folder.js';
 import { UserError } from '../errors.js';
 import type { MeterState } from '../logging/meters.js';
 import type { ProgressStream } from '../logging/progress.js';
 import type { ScalerState } from '../optim/gradient-scaler.js';
 import { type PrimedBatches, primeBatches } from './batches.js';
+import { checkSameModel } from './model-checks.js';
 import {
   averageFileName,
   checkUnchanged,
@@ -12,6 +14,7 @@ import {
   loadModel,
   modelFileName,
   optimizerFileName,
+  refuseOccupied,
   tensorFile,
   withTensors,
 } from './run-checkpoint.js';
@@ -70,8 +73,8 @@ const maxPending = 2;
  * Runs a task to its last epoch: steps, logs, checkpoints, resume, signals. A run interrupted anywhere and started
  * again computes, to the bit, what an uninterrupted one does.
  *
- * @throws UserError for a loss that is not finite, for a stop by signal (exit status 130 or 143, after saving), and
- *   for whatever the system refuses
+ * @throws UserError for a folder that another process writes to, for a loss that is not finite, for a stop by signal
+ *   (exit status 130 or 143, after saving), and for whatever the system refuses
  */
 export async function runTraining<B extends TrainingBatch>(
   task: TrainingTask<B>,
@@ -105,6 +108,7 @@ class TrainingRun<B extends TrainingBatch> {
     };
     // From before the first batch: a stop during start-up also ends in order.
     using signals = new StopSignals();
+    using lock = new FolderLock(this.#options.outputDir);
     const meters = await this.#resume(say);
     const { stepsPerEpoch, epochs, intro } = this.#options;
     let epoch = Math.floor(this.#globalStep / stepsPerEpoch);
@@ -113,6 +117,7 @@ class TrainingRun<B extends TrainingBatch> {
     // A run stopped while it was measured has an epoch's steps behind it, and their means still to log.
     const unended = meters.length > 0 && this.#globalStep === epoch * stepsPerEpoch;
     try {
+      lock.take();
       using logs = this.#openLogs(unended ? epoch - 1 : epoch);
       logs.restore(meters);
       if (intro !== undefined) say(intro);
@@ -139,6 +144,7 @@ class TrainingRun<B extends TrainingBatch> {
       epochs,
       stream,
       parameterCount,
+      anew: this.#lastSaved === undefined,
       startStep: this.#globalStep,
       startEpoch,
       totalSteps: this.#totalSteps,
@@ -148,11 +154,14 @@ class TrainingRun<B extends TrainingBatch> {
 
   /** Loads the checkpoint to go on from, if there is one. @returns the meters of the epoch under way */
   async #resume(say: (line: string) => void): Promise<MeterState> {
+    const { outputDir, expName, autoResume, saveCkpt } = this.#options;
+    if (!autoResume && saveCkpt !== false) refuseOccupied(outputDir, expName);
     const checkpoint = await findResume(this.#options, say);
     if (checkpoint === undefined) return [];
     const { folder, globalStep, state } = checkpoint;
     checkUnchanged(folder, (state['unchanged'] ?? {}) as JsonObject, this.#options.unchanged);
     loadModel(folder, this.#task.model);
+    checkSameModel(folder, state, this.#options.model);
     const { scaler } = this.#task;
     if (scaler?.enabled) scaler.load((state['scaler'] ?? {}) as Partial<ScalerState>);
     withTensors(`${folder}/${optimizerFileName}`, (entries) => {
@@ -275,8 +284,9 @@ class TrainingRun<B extends TrainingBatch> {
     const signal = signals.received;
     if (signal === undefined) return;
     const folder = await this.#save(epoch, logs);
+    const again = this.#options.autoResume ? 'again' : 'without --no_auto_resume';
     const saved =
-      folder === undefined ? 'nothing was saved' : `saved ${folder}; run the same command again to go on`;
+      folder === undefined ? 'nothing was saved' : `saved ${folder}; run the same command ${again} to go on`;
     throw new UserError(
       `stopped by ${signal} after step ${this.#globalStep} of ${this.#totalSteps}; ${saved}`,
       stopSignalExitCodes[signal],

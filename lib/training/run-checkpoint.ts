@@ -6,8 +6,10 @@ import {
   type CheckpointFile,
   cleanLeftovers,
   findLatestValid,
+  listCheckpoints,
   type ValidCheckpoint,
 } from '../checkpoint/run-folder.js';
+import { checkExpName } from '../checkpoint/run-folder-names.js';
 import { SafetensorsFile } from '../checkpoint/safetensors-reader.js';
 import { type SafetensorsEntry, writeSafetensors } from '../checkpoint/safetensors-writer.js';
 import { checkpointFolder } from '../checkpoint/weights-file.js';
@@ -110,6 +112,18 @@ export function loadOptimizer(
   }, steps);
 }
 
+/**
+ * Refuses to start anew among a run's checkpoints: those of both would be pruned, and gone on from, as one run's.
+ * @throws UserError where the folder holds checkpoints of this name, or cannot be read
+ */
+export function refuseOccupied(outputDir: string, expName: string): void {
+  const [newest] = listCheckpoints(outputDir, expName);
+  if (newest === undefined) return;
+  throw new UserError(
+    `--no_auto_resume: ${newest.folder} is in the way, of an earlier run of this name; remove that run's checkpoints, or choose another --output_dir or --exp_name`,
+  );
+}
+
 /** Where a run looks for a checkpoint to go on from. */
 export interface ResumeOptions {
   readonly outputDir: string;
@@ -130,6 +144,7 @@ export async function findResume(
   say: (line: string) => void,
 ): Promise<ValidCheckpoint | undefined> {
   const { outputDir, expName, autoResume, resume } = options;
+  checkExpName(expName);
   if (autoResume) {
     await cleanLeftovers(outputDir, expName);
     const { checkpoint, passedOver } = await findLatestValid(outputDir, expName);

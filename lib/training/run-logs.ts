@@ -1,15 +1,22 @@
+import { join } from 'node:path';
 import { EpochLog } from '../logging/epoch-log.js';
 import { type MeterState, Meters } from '../logging/meters.js';
+import { moveAside } from '../logging/move-aside.js';
 import { Progress, type ProgressStream } from '../logging/progress.js';
 import { StepLog } from '../logging/step-log.js';
 import { TensorboardWriter } from '../logging/tensorboard.js';
+
+/** Logs that a new run moves aside. */
+const logNames = ['log.txt', 'metrics.jsonl'] as const;
 
 /** Where and from where on a run logs. */
 export interface RunLogsOptions {
   readonly label: string;
   readonly outputDir: string;
-  /** Folder of the TensorBoard events; `outputDir` by default. */
+  /** Folder of the TensorBoard events; `outputDir` where it is left out or empty. */
   readonly logDir?: string | undefined;
+  /** Whether the run goes on from nothing: logs of an earlier one in its folder are moved aside, not cut. */
+  readonly anew?: boolean | undefined;
   readonly startStep: number;
   readonly startEpoch: number;
   readonly epochs: number;
@@ -43,16 +50,20 @@ export class RunLogs {
   /** @throws UserError where a log cannot be written */
   constructor(options: RunLogsOptions) {
     this.#options = options;
-    const { outputDir, startStep, startEpoch } = options;
+    const { outputDir, logDir, startStep, startEpoch } = options;
+    // First where it has a folder of its own: should that be refused, no empty logs are left.
+    const ownBoard = logDir ? new TensorboardWriter(logDir, { startStep }) : undefined;
+    const moved = options.anew === true ? moveAside(logNames.map((name) => join(outputDir, name))) : [];
     this.#steps = new StepLog(outputDir, startStep);
     this.#epochs = new EpochLog(outputDir, startEpoch);
-    this.#board = new TensorboardWriter(options.logDir ?? outputDir, { startStep });
+    this.#board = ownBoard ?? new TensorboardWriter(outputDir, { startStep });
     this.#progress = new Progress({
       label: options.label,
       totalSteps: options.totalSteps,
       startStep,
       ...(options.stream === undefined ? {} : { stream: options.stream }),
     });
+    if (moved.length > 0) this.say(`the logs of an earlier run are now ${moved.join(' and ')}`);
   }
 
   /** A line of its own among the progress. */

@@ -15,16 +15,21 @@ export interface SmallWorld {
 /** Entries of the small tokenizer. */
 export const smallVocabulary = 16;
 
+/** Command line of the small tokenizer's training; a flag given again behind it wins. */
+export function smallTokenizer(data: string, outputDir: string): string[] {
+  return [
+    ...['train-tokenizer', '--data_path', data, '--output_dir', outputDir, '--image_size', '32'],
+    ...['--num_tokens', String(smallVocabulary), '--dvae_num_layers', '3', '--num_resnet_blocks', '1'],
+    ...['--hidden_dim', '8', '--codebook_dim', '8', '--epochs', '1', '--batch_size', '8'],
+  ];
+}
+
 /** Makes a small world in a folder. */
 export async function makeSmallWorld(folder: string, perClass = 8): Promise<SmallWorld> {
   mkdirSync(folder, { recursive: true });
   const data = await makePictures(join(folder, 'data'), perClass);
   const tokenizer = join(folder, 'tokenizer');
-  const { status, stderr } = runCli(
-    ...['train-tokenizer', '--data_path', data, '--output_dir', tokenizer, '--image_size', '32'],
-    ...['--num_tokens', String(smallVocabulary), '--dvae_num_layers', '3', '--num_resnet_blocks', '1'],
-    ...['--hidden_dim', '8', '--codebook_dim', '8', '--epochs', '1', '--batch_size', '8'],
-  );
+  const { status, stderr } = runCli(...smallTokenizer(data, tokenizer));
   if (status !== 0) throw new Error(`train-tokenizer failed: ${stderr}`);
   return {
     data,

@@ -79,6 +79,35 @@ describe('resume', () => {
   });
 });
 
+describe('--no_auto_resume', () => {
+  const anew = { autoResume: false };
+
+  it('is refused where the folder holds checkpoints of this name, and changes nothing', async () => {
+    const folder = temporaryFolder();
+    await pretrainSmall({ data, outputDir: folder, epochs: 1, options: anew });
+    const log = readFileSync(join(folder, 'log.txt'), 'utf8');
+    await expect(pretrainSmall({ data, outputDir: folder, epochs: 1, options: anew })).rejects.toThrow(
+      /^--no_auto_resume: .*small_checkpoint-0 is in the way, .*; remove .* or choose another --output_dir/,
+    );
+    expect(readFileSync(join(folder, 'log.txt'), 'utf8')).toBe(log);
+    await pretrainSmall({ data, outputDir: folder, epochs: 1, options: { ...anew, saveCkpt: false } });
+    await pretrainSmall({ data, outputDir: folder, epochs: 1, options: { ...anew, expName: 'two' } });
+  });
+
+  it('is left out to go on after a stop by signal', async () => {
+    const others = process.listeners('SIGTERM');
+    for (const listener of others) process.off('SIGTERM', listener);
+    const stop = pretrainSmall({
+      data,
+      outputDir: temporaryFolder(),
+      options: anew,
+      onBatch: (index) => void (index === 2 && process.kill(process.pid, 'SIGTERM')),
+    });
+    await expect(stop).rejects.toThrow(/; run the same command without --no_auto_resume to go on$/);
+    for (const listener of others) process.on('SIGTERM', listener);
+  });
+});
+
 describe('a run', () => {
   it('learns what can be learnt', async () => {
     const folder = temporaryFolder();
