@@ -78,6 +78,8 @@ export interface NativeAddon {
   // runtime
   // of a device, the CPU where none is named
   synchronize(device?: Device): void;
+  // For the end of the process: returns after the CPU's op under way; what is queued, or will be, does not run.
+  abandonWork(): void;
   trimMemory(device?: Device): void;
   resetPeakMemory(device?: Device): void;
   setThreads(threads: number): void;

@@ -10,6 +10,9 @@
 namespace cae::binding {
 namespace {
 
+void abandon_work() {
+  cpu_stream().abandon();
+}
 void trim(Device device) {
   allocator(device).trim();
 }
@@ -98,6 +101,7 @@ void set_threads(int64_t threads) {
 
 void register_runtime(Napi::Env env, Napi::Object exports) {
   bind(exports, "synchronize", &cae::synchronize);
+  bind(exports, "abandonWork", &abandon_work);
   bind(exports, "trimMemory", &trim);
   bind(exports, "resetPeakMemory", &reset_peak);
   bind(exports, "setThreads", &set_threads);

@@ -3,7 +3,6 @@
 #include <sys/mman.h>
 
 #include <charconv>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 
@@ -28,14 +27,9 @@ Device device_from_name(const std::string& name) {
   return {DeviceKind::Cuda, index};
 }
 
-// Never destroyed: the process may end while JavaScript still holds tensors. Its work ends before the
-// libraries that it calls are taken down.
+// Never destroyed: the process may end while JavaScript still holds tensors.
 CpuStream& cpu_stream() {
-  static CpuStream* const stream = [] {
-    auto* made = new CpuStream();
-    std::atexit([] { cpu_stream().abandon(); });
-    return made;
-  }();
+  static auto* stream = new CpuStream();
   return *stream;
 }
 

@@ -49,9 +49,13 @@ void CpuStream::push(Item item) {
   item.thread = this_thread();
   {
     const std::lock_guard lock(mutex_);
-    queue_.push_back(std::move(item));
+    if (!abandoned_) {
+      queue_.push_back(std::move(item));
+      wake_.notify_one();
+      return;
+    }
   }
-  wake_.notify_one();
+  run(item);
 }
 
 void CpuStream::enqueue(const char* op, std::function<void()> task) {
@@ -92,6 +96,7 @@ void CpuStream::always(std::function<void()> task) {
 void CpuStream::abandon() {
   {
     const std::lock_guard lock(mutex_);
+    if (abandoned_) return;
     abandoned_ = stopping_ = true;
   }
   wake_.notify_one();
@@ -109,7 +114,7 @@ void CpuStream::work() {
         idle_ns_ += nanoseconds(Clock::now() - *waiting_since_);
         waiting_since_.reset();
       }
-      if (queue_.empty() || abandoned_) return;
+      if (queue_.empty()) return;
       item = std::move(queue_.front());
       queue_.pop_front();
     }
@@ -118,6 +123,11 @@ void CpuStream::work() {
 }
 
 void CpuStream::run(Item& item) {
+  if (abandoned_) {
+    auto ending = std::make_exception_ptr(Error("[stream] the process is ending"));
+    if (item.done) item.done(ending);
+    return;
+  }
   std::exception_ptr& error = errors_[item.thread];
   if (item.done) {
     item.done(error);

@@ -59,7 +59,8 @@ class CpuStream {
   void drain();
   // Runs a task in order with the others, after an error too. It must not throw.
   void always(std::function<void()> task);
-  // Returns after the task under way; what else is queued never runs.
+  // Returns after the task under way. What else is queued never runs, nor what is queued later; whoever waits
+  // for it gets an error.
   void abandon();
 
   StreamStatistics statistics() const;
@@ -83,7 +84,7 @@ class CpuStream {
   std::condition_variable wake_;
   std::deque<Item> queue_;
   bool stopping_ = false;
-  bool abandoned_ = false;
+  std::atomic<bool> abandoned_{false};
   Errors errors_;                                   // touched by the worker alone
   std::map<const char*, OpStatistics> ops_;         // under mutex_, like the queue
   std::optional<Clock::time_point> waiting_since_;  // set while the worker waits on an empty queue

@@ -78,7 +78,14 @@ describe('reads under way when their environment ends', () => {
   });
 
   it('in a process that exits', () => {
-    const { status, stderr } = run(`const native = require(process.argv[1]);${reads} process.exit(3);`);
-    expect({ status, stderr }).toEqual({ status: 3, stderr: '' });
+    const { status, stdout, stderr } = run(`
+      const native = require(process.argv[1]);
+      process.once('exit', () => native.abandonWork());
+      process.once('exit', () => {
+        try { native.readSync(native.empty([1], 'f32', 'cpu')); } catch (error) { console.log(error.message); }
+      });${reads}
+      process.exit(3);`);
+    const message = '[stream] the process is ending\n';
+    expect({ status, stdout, stderr }).toEqual({ status: 3, stdout: message, stderr: '' });
   });
 });
