@@ -31,19 +31,6 @@ inline void add_product(__m512& sum, __m512 y, const float* x) {
   asm("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(y), "m"(*x));
 }
 
-// Where a row's numbers lie in a panel of R rows: side by side with the other rows' at each word, or in
-// blocks of its own.
-template <int R, bool Blocks>
-struct Steps {
-  static constexpr int64_t kRow = 1;
-  static constexpr int64_t kWord = R;
-};
-template <int R>
-struct Steps<R, true> {
-  static constexpr int64_t kRow = kBlockWords;
-  static constexpr int64_t kWord = 1;
-};
-
 inline __m512 column(const float* b, int64_t word, int64_t half) {
   return _mm512_load_ps(b + word * kPanelColumns + half * kVector);
 }
@@ -54,19 +41,19 @@ template <int R, bool Blocks>
   const __m512 y[2] = {column(b, 0, 0), column(b, 0, 1)};
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r)
-    for (int h = 0; h < 2; ++h) add_product(sums[r][h], y[h], a + r * Steps<R, Blocks>::kRow);
+    for (int h = 0; h < 2; ++h) add_product(sums[r][h], y[h], a + r * PanelSteps<R, Blocks>::kRow);
 }
 
 // A pair and a single.
 template <int R, bool Blocks, int Sign>
 [[gnu::always_inline]] inline void turn(const float* a, const float* b, __m512 (&sums)[R][2]) {
-  constexpr int64_t kWord = Steps<R, Blocks>::kWord;
+  constexpr int64_t kWord = PanelSteps<R, Blocks>::kWord;
   const __m512 y[kTurn][2] = {{column(b, 0, 0), column(b, 0, 1)},
                               {column(b, 1, 0), column(b, 1, 1)},
                               {column(b, 2, 0), column(b, 2, 1)}};
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
-    const float* x = a + r * Steps<R, Blocks>::kRow;
+    const float* x = a + r * PanelSteps<R, Blocks>::kRow;
 #pragma GCC unroll 2
     for (int h = 0; h < 2; ++h) {
       add_product(sums[r][h], y[2][h], x + 2 * kWord);

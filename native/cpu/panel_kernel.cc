@@ -46,8 +46,8 @@ template <typename OfWords, int R, int64_t RowStep>
 template <typename OfWords, int R, bool Blocks>
 void kernel(int64_t words, const Word* a_words, const Word* b_words, const float* start, int64_t start_stride,
             float* c, int64_t c_stride) {
-  constexpr int64_t kRow = Blocks ? kBlockWords : 1;
-  constexpr int64_t kWord = Blocks ? 1 : R;
+  constexpr int64_t kRow = PanelSteps<R, Blocks>::kRow;
+  constexpr int64_t kWord = PanelSteps<R, Blocks>::kWord;
   // Words in one go: the loop's own instructions count where vectors are short.
   constexpr int64_t kTurn = kVector == 16 ? 1 : 4;
   static_assert(kBlockWords % kTurn == 0);

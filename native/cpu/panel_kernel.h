@@ -12,6 +12,19 @@ namespace cae::cpu {
 using PanelKernel = void (*)(int64_t words, const Word* a, const Word* b, const float* start,
                              int64_t start_stride, float* c, int64_t c_stride);
 
+// Where a row's words lie in a panel of R rows: side by side with the other rows' at each word, or in blocks
+// of its own.
+template <int R, bool Blocks>
+struct PanelSteps {
+  static constexpr int64_t kRow = 1;
+  static constexpr int64_t kWord = R;
+};
+template <int R>
+struct PanelSteps<R, true> {
+  static constexpr int64_t kRow = kBlockWords;
+  static constexpr int64_t kWord = 1;
+};
+
 // The kernel for panels of so many rows: of f32, or of bf16, which takes halves_have_kernels().
 PanelKernel panel_kernel(Dtype dtype, int64_t rows);
 
