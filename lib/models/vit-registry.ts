@@ -42,7 +42,7 @@ export function classifierNames(): string[] {
  * @throws UserError for an unknown name or sizes that make no model
  */
 export function classifierConfig(name: string, overrides: Partial<VitConfig> = {}): VitConfig {
-  const base = models[name];
+  const base = Object.hasOwn(models, name) ? models[name] : undefined;
   if (base === undefined) {
     throw new UserError(`--model ${name} is not known; choose one of ${classifierNames().join(', ')}`);
   }

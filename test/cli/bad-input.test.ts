@@ -65,6 +65,7 @@ describe('cae-native pretrain refuses in one line', () => {
     ['a negative epoch count', ['--epochs', '-3'], 2, /--epochs -3 is not allowed/],
     ['a fraction of a batch', ['--batch-size', '2.5'], 2, /--batch_size 2.5 .* whole number/],
     ['an unknown model', ['--model', 'cae_huge'], 1, /--model cae_huge is not known; choose one of cae_tiny/],
+    ['what every object has', ['--model', 'constructor'], 1, /--model constructor is not known; choose/],
     ['caev2', ['--model_type', 'caev2'], 2, /--model_type caev2 is not part of this build/],
     ['a CLIP tokenizer', ['--discrete_vae_type', 'clip'], 2, /--discrete_vae_type clip is not part/],
     ['several processes', ['--world_size', '8'], 2, /--world_size 8: this build trains in one process/],
