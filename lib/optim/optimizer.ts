@@ -27,7 +27,7 @@ export interface OptimizerStep extends StepRates, UpdateOptions {}
 
 /** What trains parameters: all their tensors at once, in one pass over memory. */
 export interface Optimizer {
-  /** updates made, those that were skipped left out; asking may wait for the device */
+  /** steps taken; AdamW, whose factors depend on it, leaves out those that were skipped. Asking may wait for the device */
   readonly step: number;
   /**
    * Updates every parameter that has a gradient and is not frozen, and forgets the gradients. Gradients that are not
@@ -46,7 +46,7 @@ export interface Optimizer {
   /**
    * Takes up a saved state.
    * @param read the values of a name in `state()`
-   * @param step updates made when they were saved
+   * @param step its value when they were saved
    */
   load(read: (name: string) => NumberArray, step: number): void;
   /** Gives the state's memory back; the optimizer is not used again. */
@@ -85,10 +85,9 @@ function times(tensor: Tensor, factor: Tensor): Tensor {
 
 /** An optimizer whose state is one momentum a parameter. */
 export abstract class MomentumOptimizer implements Optimizer {
+  step = 0;
   readonly #slots: Slot[];
   readonly #rates: Tensor;
-  /** f64 [1]: updates made */
-  readonly #updates: Tensor;
 
   constructor(groups: readonly ParameterGroup[]) {
     this.#slots = groups.map((group) => {
@@ -96,17 +95,13 @@ export abstract class MomentumOptimizer implements Optimizer {
       return { group, buffer: keep(Tensor.zeros(shape, dtype, device)) };
     });
     this.#rates = keep(Tensor.zeros([2], 'f64', groups[0]?.parameter.device));
-    this.#updates = keep(Tensor.zeros([1], 'f64', groups[0]?.parameter.device));
-  }
-
-  get step(): number {
-    return this.#updates.item();
   }
 
   /** Runs the fused kernel. */
   protected abstract run(lists: MomentumLists, norm: Handle, clip: number, gradientScale: number): void;
 
   update(step: OptimizerStep): Tensor {
+    checkUpdate(step);
     this.setRates(step);
     return this.apply(step);
   }
@@ -114,6 +109,7 @@ export abstract class MomentumOptimizer implements Optimizer {
   setRates(rates: StepRates): void {
     checkRates(rates);
     native.write(this.#rates.handle, Float64Array.of(rates.lr, rates.weightDecay));
+    this.step += 1;
   }
 
   apply(options: UpdateOptions): Tensor {
@@ -142,10 +138,6 @@ export abstract class MomentumOptimizer implements Optimizer {
       rates: this.#rates.handle,
     };
     this.run(lists, trueNorm.handle, clip, gradientScale);
-    // Counts, on the device, the updates of finite gradients; its factors are AdamW's alone.
-    native.release(
-      native.adamwFactors(trueNorm.handle, this.#updates.handle, null, 0, 0, clip, gradientScale),
-    );
     if (inverse !== null) for (const tensor of [inverse, trueNorm, ...unscaled]) tensor.release();
     scaler?.update(norm);
     for (const { group } of this.#slots) if (group.parameter.hasGrad) group.parameter.clearGrad();
@@ -163,12 +155,11 @@ export abstract class MomentumOptimizer implements Optimizer {
       native.copyInto(source.handle, tensor.handle);
       source.release();
     }
-    native.write(this.#updates.handle, Float64Array.of(step));
+    this.step = step;
   }
 
   dispose(): void {
     for (const { buffer } of this.#slots) buffer.release();
     this.#rates.release();
-    this.#updates.release();
   }
 }
