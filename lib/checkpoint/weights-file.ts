@@ -51,7 +51,7 @@ export function modelKeys(modelKey: string): string[] {
  * checkpoint), a safetensors file, or a file of PyTorch's in either layout. The content decides, not the name.
  *
  * @param modelKey where a PyTorch file's weights may stand, tried in this order; the reference's flag
- * @throws UserError naming the path: missing, damaged, of no such kind, without weights, of timm with biases of keys
+ * @throws UserError naming the path: missing, damaged, of no such kind, without weights
  */
 export async function openWeights(path: string, modelKey = 'model|module|state_dict'): Promise<Weights> {
   if (!existsSync(path)) throw new UserError(`${path} does not exist; give a checkpoint's folder or file`);
