@@ -1,5 +1,4 @@
-import { UserError } from '../errors.js';
-import { checkDropPath, checkFinite, checkMlpRatio, checkWhole } from './size-checks.js';
+import { checkEncoder, checkFinite, checkMlpRatio, checkWhole, wants } from './size-checks.js';
 
 /** Sizes and rates of a Context AutoEncoder; names and defaults are the reference's. */
 export interface CaeConfig {
@@ -35,36 +34,21 @@ export function gridSize(config: Pick<CaeConfig, 'imageSize' | 'patchSize'>): nu
  * @throws UserError naming the flag
  */
 export function checkConfig(config: CaeConfig): void {
-  const wants = (condition: boolean, message: string): void => {
-    if (!condition) throw new UserError(message);
-  };
-  const { imageSize, patchSize, embedDim, numHeads, decoderEmbedDim, decoderNumHeads } = config;
+  const { decoderEmbedDim, decoderNumHeads } = config;
+  checkEncoder(config, true);
   checkWhole({
-    input_size: imageSize,
-    patch_size: patchSize,
-    embed_dim: embedDim,
-    depth: config.depth,
-    num_heads: numHeads,
     decoder_embed_dim: decoderEmbedDim,
     decoder_num_heads: decoderNumHeads,
     regressor_depth: config.regressorDepth,
     decoder_num_classes: config.decoderNumClasses,
   });
   checkWhole({ decoder_depth: config.decoderDepth }, 0);
-  checkDropPath(config.dropPath);
   checkFinite({
-    layer_scale_init_value: config.layerScaleInitValue,
     decoder_layer_scale_init_value: config.decoderLayerScaleInitValue,
     align_loss_weight: config.alignLossWeight,
   });
-  checkMlpRatio(config.mlpRatio, embedDim, decoderEmbedDim);
-  wants(
-    imageSize % patchSize === 0,
-    `--input_size ${imageSize} does not divide by --patch_size ${patchSize}; choose a multiple of it`,
-  );
-  wants(embedDim % 4 === 0, `--embed_dim ${embedDim} must divide by 4 (sine-cosine positions)`);
+  checkMlpRatio(config.mlpRatio, decoderEmbedDim);
   wants(decoderEmbedDim % 4 === 0, `--decoder_embed_dim ${decoderEmbedDim} must divide by 4`);
-  wants(embedDim % numHeads === 0, `--embed_dim ${embedDim} must divide by --num_heads ${numHeads}`);
   wants(
     decoderEmbedDim % decoderNumHeads === 0,
     `--decoder_embed_dim ${decoderEmbedDim} must divide by --decoder_num_heads ${decoderNumHeads}`,
