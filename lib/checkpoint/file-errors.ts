@@ -1,3 +1,4 @@
+import { type Stats, statSync } from 'node:fs';
 import { UserError } from '../errors.js';
 
 /** What to do about the system's refusals that a user meets; the others are passed on with the system's words. */
@@ -35,4 +36,13 @@ export function fileError(action: string, path: string, error: unknown): unknown
   if (code === undefined) return error;
   const remedy = remedies[code] ?? 'see the system error';
   return new UserError(`cannot ${action} ${path}: ${remedy} (${code})`, 1, { cause: error });
+}
+
+/** What a path is; undefined where there is nothing. @throws UserError where that cannot be told, as below a file */
+export function statusOf(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    throw fileError('read', path, error);
+  }
 }

@@ -1,6 +1,6 @@
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileError } from '../checkpoint/file-errors.js';
+import { fileError, statusOf } from '../checkpoint/file-errors.js';
 import { UserError } from '../errors.js';
 import type { ImageSource } from '../native/image.js';
 import type { ImageSet } from './image-set.js';
@@ -48,11 +48,7 @@ export type CifarName = keyof typeof layouts;
 
 /** Whether there is such a file. @throws UserError where that cannot be told, as below a file */
 function exists(path: string): boolean {
-  try {
-    return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
-  } catch (error) {
-    throw fileError('read', path, error);
-  }
+  return statusOf(path)?.isFile() ?? false;
 }
 
 function read(path: string): Buffer {

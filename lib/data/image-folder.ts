@@ -1,6 +1,6 @@
-import { type Dirent, readdirSync, type Stats, statSync } from 'node:fs';
+import { type Dirent, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileError } from '../checkpoint/file-errors.js';
+import { fileError, statusOf } from '../checkpoint/file-errors.js';
 import { UserError } from '../errors.js';
 import type { ImageSource } from '../native/image.js';
 import type { ImageSet } from './image-set.js';
@@ -46,19 +46,10 @@ function list(folder: string): Dirent[] {
   }
 }
 
-/** What a path is; undefined where there is nothing. @throws UserError where that cannot be told, as below a file */
-function statusOf(path: string): Stats | undefined {
-  try {
-    return statSync(path, { throwIfNoEntry: false });
-  } catch (error) {
-    throw fileError('read', path, error);
-  }
-}
-
 /** Whether an entry is a folder; symbolic links are followed, dangling ones are none. */
 function isFolder(folder: string, entry: Dirent): boolean {
   if (!entry.isSymbolicLink()) return entry.isDirectory();
-  return statSync(join(folder, entry.name), { throwIfNoEntry: false })?.isDirectory() ?? false;
+  return statusOf(join(folder, entry.name))?.isDirectory() ?? false;
 }
 
 function isImageName(name: string): boolean {

@@ -72,6 +72,15 @@ describe('ImageFolder', () => {
       /none: it does not exist; expected one sub-folder a class/,
     ],
     ['a file', () => join(tree('file', ['a/1.jpg']), 'a', '1.jpg'), /1\.jpg: it is a file, not a folder/],
+    [
+      'a link to itself',
+      () => {
+        const folder = tree('loop', ['a/1.jpg']);
+        symlinkSync('loop', join(folder, 'a', 'loop'));
+        return folder;
+      },
+      /^cannot read .*a\/loop: the path is a loop of symbolic links/,
+    ],
     ['no class folders', () => tree('flat', ['1.jpg', '2.jpg']), /flat: it has no sub-folders; expected/],
     [
       'a class without images',
