@@ -68,7 +68,7 @@ export const trainingFlags = {
     'folder of a checkpoint, or of a run, to start from where the run has none of its own',
   ),
   auto_resume: switchFlag('go on from the newest valid checkpoint in --output_dir (the default)'),
-  no_auto_resume: switchFlag('start anew, whatever --output_dir holds'),
+  no_auto_resume: switchFlag('start anew, in an --output_dir without checkpoints of this name'),
   start_epoch: intFlag(0, 'first epoch of a run that does not resume', { min: 0 }),
   eval: switchFlag('evaluate only: the checkpoint of --resume, or the newest of --output_dir'),
   dist_eval: switchFlag('accepted: one process evaluates all pictures'),

@@ -101,7 +101,7 @@ export abstract class MomentumOptimizer implements Optimizer {
   protected abstract run(lists: MomentumLists, norm: Handle, clip: number, gradientScale: number): void;
 
   update(step: OptimizerStep): Tensor {
-    checkUpdate(step);
+    checkUpdate(step); // before the step is counted
     this.setRates(step);
     return this.apply(step);
   }
