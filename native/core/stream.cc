@@ -42,7 +42,7 @@ CpuStream::~CpuStream() {
     stopping_ = true;
   }
   wake_.notify_one();
-  worker_.join();
+  if (worker_.joinable()) worker_.join();
 }
 
 void CpuStream::push(Item item) {

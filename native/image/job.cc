@@ -32,7 +32,9 @@ struct Bytes {
 
 class File {
  public:
-  explicit File(const std::string& path) : descriptor_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+  // Without waiting: a pipe of that name would be waited for.
+  explicit File(const std::string& path)
+      : descriptor_(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
     if (descriptor_ < 0) throw Error(std::strerror(errno));
   }
   ~File() { close(descriptor_); }

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -266,6 +267,9 @@ describe('files that cannot be read', () => {
     const missing = join(folder, 'missing.jpg');
     expect((await squareCrop({ path: missing }, [0, 0, 1])).report.message).toMatch(/No such file/);
     expect((await squareCrop({ path: folder }, [0, 0, 1])).report.message).toMatch(/not a regular file/);
+    const pipe = join(folder, 'pipe.jpg'); // without a writer: not waited for
+    execFileSync('mkfifo', [pipe]);
+    expect((await squareCrop({ path: pipe }, [0, 0, 1])).report.message).toMatch(/not a regular file/);
   });
 
   it('fails a job whose crop lies outside, without failing its batch', async () => {
