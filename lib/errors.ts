@@ -24,11 +24,14 @@ export class UserError extends Error {
 }
 
 /**
- * What the native core says of the machine rather than of what was computed: a device, a library or the memory that
- * is not there. Mended on the machine, not in our code.
+ * What the native core, or JavaScript's own buffers, say of the machine rather than of what was computed: a device, a
+ * library or the memory that is not there. Mended on the machine, or by asking for less, not in our code.
  * @returns the one line, without the core's mark; null for any other error
  */
 export function machineError(error: unknown): string | null {
+  if (error instanceof RangeError && error.message === 'Array buffer allocation failed') {
+    return 'not enough memory for a buffer; lower --batch_size, or the size of the pictures or of the model';
+  }
   const [, line] = (error instanceof Error && /^\[(?:device|allocate)\] (.*)/.exec(error.message)) || [];
   return line === undefined ? null : oneLine(line);
 }

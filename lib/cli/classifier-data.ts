@@ -87,10 +87,19 @@ export function mixupOf(flags: ClassifyFlags, size: number): Mixup | undefined {
   });
 }
 
-function evalLoader(options: PictureOptions, images: ImageSet): ClassificationLoader {
+/**
+ * Pictures in order, cut as evaluation cuts them.
+ * @param onBadImage what to do with one that cannot be read; default: an error, whatever the flags say
+ */
+function evalLoader(
+  options: PictureOptions,
+  images: ImageSet,
+  onBadImage?: 'stop' | 'skip',
+): ClassificationLoader {
   const { flags, inputSize, cropPct } = options;
   return createEvalLoader({
     images,
+    onBadImage,
     batchSize: flags.eval_batch_size ?? Math.max(1, Math.floor(1.5 * flags.batch_size)),
     seed: flags.seed,
     numWorkers: flags.num_workers,
@@ -174,8 +183,8 @@ export async function cachedSource(
     seed: flags.seed,
     classes: data.classes.length,
   });
-  const cache = async (images: ImageSet): Promise<CachedFeatures> => {
-    const loader = evalLoader(options, images);
+  const cache = async (images: ImageSet, onBadImage?: 'stop' | 'skip'): Promise<CachedFeatures> => {
+    const loader = evalLoader(options, images, onBadImage);
     const progress = new Progress({ label: 'features', totalSteps: images.length });
     try {
       return await cacheFeatures(
@@ -190,7 +199,7 @@ export async function cachedSource(
     }
   };
   try {
-    const train = await cache(data.train);
+    const train = await cache(data.train, flags.on_bad_image);
     const test = await cache(data.val);
     const batches = new FeatureBatches(train, flags.batch_size, flags.seed);
     const testBatch = Math.max(flags.batch_size, 64);

@@ -1,6 +1,7 @@
 import type { ClassifierTask } from '../models/saved-classifier.js';
 import type { engineFlags, trainingFlags } from './classify-flags.js';
 import { type FlagValues, required, usageError } from './flags.js';
+import { checkWarmupEpochs } from './run-length.js';
 
 /** Values of the flags of a tool that trains classifiers. */
 export type ClassifyFlags = FlagValues<typeof trainingFlags> & FlagValues<ReturnType<typeof engineFlags>>;
@@ -56,10 +57,7 @@ export function checkClassifyFlags(task: ClassifierTask, flags: ClassifyFlags): 
     flags.start_epoch < flags.epochs,
     `--start_epoch ${flags.start_epoch} must be below --epochs ${flags.epochs}`,
   );
-  wants(
-    flags.warmup_steps > 0 || flags.warmup_epochs <= flags.epochs,
-    `--warmup_epochs ${flags.warmup_epochs} must not exceed --epochs ${flags.epochs}`,
-  );
+  checkWarmupEpochs(flags);
   wants(
     task === 'finetune' || flags.batch_size >= 2,
     '--batch_size 1: batch normalisation needs two pictures; give 2 or more',

@@ -1,4 +1,5 @@
 import { choiceFlag, deviceFlag, intFlag, numberFlag, numbersFlag, switchFlag, textFlag } from './flags.js';
+import * as limits from './limits.js';
 import { numberFlags } from './precision.js';
 
 /** What every command that looks at labelled pictures takes: which encoder, and how it computes. */
@@ -8,11 +9,11 @@ export const encoderFlags = {
     "model whose sizes are used; default: the checkpoint's, or cae_base_patch16_224",
     'name',
   ),
-  input_size: intFlag(undefined, "side of the pictures [pixels]; default: the model's", { min: 1 }),
-  patch_size: intFlag(undefined, "in place of the model's", { min: 1 }),
-  embed_dim: intFlag(undefined, "in place of the model's", { min: 4 }),
-  depth: intFlag(undefined, "in place of the model's", { min: 1 }),
-  num_heads: intFlag(undefined, "in place of the model's", { min: 1 }),
+  input_size: intFlag(undefined, "side of the pictures [pixels]; default: the model's", limits.side),
+  patch_size: intFlag(undefined, "in place of the model's", limits.side),
+  embed_dim: intFlag(undefined, "in place of the model's", { ...limits.width, min: 4 }),
+  depth: intFlag(undefined, "in place of the model's", limits.depth),
+  num_heads: intFlag(undefined, "in place of the model's", limits.width),
   mlp_ratio: numberFlag(undefined, "in place of the model's", { above: 0 }),
   model_key: textFlag(undefined, 'keys of a .pth under which the weights may stand, separated by |', 'keys'),
   random: switchFlag("keep random weights: a checkpoint gives the model's sizes alone"),
@@ -45,7 +46,10 @@ export const dataFlags = {
   ),
   data_path: textFlag(undefined, 'folder of the data; with image_folder, of the training pictures'),
   eval_data_path: textFlag(undefined, 'with image_folder: folder of the pictures to evaluate on'),
-  nb_classes: intFlag(0, 'number of classes there must be; 0: as many as there are', { min: 0 }),
+  nb_classes: intFlag(0, 'number of classes there must be; 0: as many as there are', {
+    ...limits.vocabulary,
+    min: 0,
+  }),
 } as const;
 
 /** How results of an evaluation are told. */
@@ -132,7 +136,7 @@ export function engineFlags(defaults: {
 }) {
   return {
     batch_size: intFlag(defaults.batchSize, 'pictures a step', { min: 1 }),
-    epochs: intFlag(defaults.epochs, 'epochs of the whole run', { min: 1 }),
+    epochs: intFlag(defaults.epochs, 'epochs of the whole run', limits.epochs),
     update_freq: intFlag(1, 'batches whose gradients make one step', { min: 1 }),
     save_ckpt_freq: intFlag(defaults.saveCkptFreq, 'epochs between checkpoints', { min: 1 }),
     save_ckpt: switchFlag('save checkpoints (the default)'),

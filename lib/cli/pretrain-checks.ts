@@ -2,6 +2,7 @@ import type { CaeConfig } from '../models/cae-config.js';
 import { modelConfig } from '../models/registry.js';
 import { type FlagValues, required, usageError } from './flags.js';
 import type { pretrainFlags } from './pretrain-flags.js';
+import { checkWarmupEpochs } from './run-length.js';
 
 /** Values of pretraining's flags. */
 export type PretrainFlags = FlagValues<typeof pretrainFlags>;
@@ -43,10 +44,7 @@ export function checkSupported(flags: PretrainFlags): void {
     flags.start_epoch < flags.epochs,
     `--start_epoch ${flags.start_epoch} must be below --epochs ${flags.epochs}`,
   );
-  wants(
-    flags.warmup_steps > 0 || flags.warmup_epochs <= flags.epochs,
-    `--warmup_epochs ${flags.warmup_epochs} must not exceed --epochs ${flags.epochs}`,
-  );
+  checkWarmupEpochs(flags);
   required('data_path', flags.data_path);
   required('output_dir', flags.output_dir);
   required('discrete_vae_weight_path', flags.discrete_vae_weight_path);

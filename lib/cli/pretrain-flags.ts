@@ -1,4 +1,5 @@
 import { choiceFlag, deviceFlag, intFlag, numberFlag, numbersFlag, switchFlag, textFlag } from './flags.js';
+import * as limits from './limits.js';
 import { numberFlags } from './precision.js';
 
 const interpolations = ['bicubic', 'bilinear', 'lanczos', 'box', 'hamming'] as const;
@@ -8,7 +9,7 @@ export const pretrainFlags = {
   model_type: choiceFlag(['cae', 'caev2'], 'cae', 'caev2 needs a CLIP teacher, which this build lacks'),
   model: textFlag('cae_base_patch16_224_8k_vocab', 'model whose sizes are used', 'name'),
   batch_size: intFlag(64, 'pictures a step', { min: 1 }),
-  epochs: intFlag(300, 'epochs of the whole run', { min: 1 }),
+  epochs: intFlag(300, 'epochs of the whole run', limits.epochs),
   save_ckpt_freq: intFlag(50, 'epochs between checkpoints', { min: 1 }),
   discrete_vae_weight_path: textFlag(undefined, 'tokenizer: a folder or a file'),
   discrete_vae_type: choiceFlag(
@@ -22,8 +23,8 @@ export const pretrainFlags = {
     { min: 1 },
   ),
   layer_scale_init_value: numberFlag(0.1, 'initial layer scale of the encoder, 0 for none', { min: 0 }),
-  input_size: intFlag(224, 'side of the pictures [pixels]', { min: 1 }),
-  second_input_size: intFlag(112, "side of the tokenizer's view [pixels]", { min: 1 }),
+  input_size: intFlag(224, 'side of the pictures [pixels]', limits.side),
+  second_input_size: intFlag(112, "side of the tokenizer's view [pixels]", limits.side),
   drop_path: numberFlag(0, 'stochastic depth of the last block', { min: 0, max: 0.99 }),
   opt: choiceFlag(['adamw'], 'adamw', 'optimizer'),
   opt_eps: numberFlag(1e-8, "AdamW's epsilon", { above: 0 }),
@@ -71,19 +72,19 @@ export const pretrainFlags = {
     'share of patches masked by random masks; default: --num_mask_patches of them',
     { above: 0, max: 1 },
   ),
-  regressor_depth: intFlag(4, 'blocks of the regressor', { min: 1 }),
-  decoder_depth: intFlag(4, 'blocks of the decoder', { min: 0 }),
+  regressor_depth: intFlag(4, 'blocks of the regressor', limits.depth),
+  decoder_depth: intFlag(4, 'blocks of the decoder', { ...limits.depth, min: 0 }),
   decoder_embed_dim: intFlag(
     undefined,
     "width of regressor and decoder; default: the model's, 768 (large 1024)",
-    { min: 4 },
+    { ...limits.width, min: 4 },
   ),
   decoder_num_heads: intFlag(
     undefined,
     "heads of regressor and decoder; default: the model's, 12 (large 16)",
-    { min: 1 },
+    limits.width,
   ),
-  decoder_num_classes: intFlag(8192, 'vocabulary of the tokenizer', { min: 2 }),
+  decoder_num_classes: intFlag(8192, 'vocabulary of the tokenizer', limits.vocabulary),
   decoder_layer_scale_init_value: numberFlag(0.1, 'initial layer scale of the decoder', { min: 0 }),
   num_out_dim: intFlag(512, 'caev2 only: width of its teacher', { min: 1 }),
   align_loss_weight: numberFlag(2, 'weight of the alignment loss', { min: 0 }),
@@ -99,9 +100,9 @@ export const pretrainFlags = {
   keep_last: intFlag(undefined, 'checkpoints to keep; default: all', { min: 1 }),
   on_bad_image: choiceFlag(['stop', 'skip'], 'stop', 'what to do with a picture that cannot be read'),
   threads: intFlag(undefined, 'threads that compute; default: all cores', { min: 1, max: 1024 }),
-  patch_size: intFlag(undefined, "in place of the model's", { min: 1 }),
-  embed_dim: intFlag(undefined, "in place of the model's", { min: 4 }),
-  depth: intFlag(undefined, "in place of the model's", { min: 1 }),
-  num_heads: intFlag(undefined, "in place of the model's", { min: 1 }),
+  patch_size: intFlag(undefined, "in place of the model's", limits.side),
+  embed_dim: intFlag(undefined, "in place of the model's", { ...limits.width, min: 4 }),
+  depth: intFlag(undefined, "in place of the model's", limits.depth),
+  num_heads: intFlag(undefined, "in place of the model's", limits.width),
   mlp_ratio: numberFlag(undefined, "in place of the model's", { above: 0 }),
 } as const;

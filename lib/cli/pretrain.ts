@@ -22,6 +22,7 @@ import { addFlags, flagValues, required, usageError, useDevice } from './flags.j
 import { dtypeOf, lossScalerOf, precisionOf, usePrecision } from './precision.js';
 import { checkSupported, configOfFlags, type PretrainFlags } from './pretrain-checks.js';
 import { pretrainFlags } from './pretrain-flags.js';
+import { stepsOfEpoch } from './run-length.js';
 
 /** Adds the command's flags and action. */
 export function register(command: Command): void {
@@ -44,12 +45,7 @@ async function pretrain(flags: PretrainFlags): Promise<void> {
 }
 
 async function train(flags: PretrainFlags, config: CaeConfig, loader: PretrainLoader): Promise<void> {
-  const stepsPerEpoch = Math.floor(loader.batchesPerEpoch / flags.update_freq);
-  if (stepsPerEpoch === 0) {
-    throw usageError(
-      `--update_freq ${flags.update_freq} is larger than the ${loader.batchesPerEpoch} batches of an epoch; lower it`,
-    );
-  }
+  const stepsPerEpoch = stepsOfEpoch(flags, loader.batchesPerEpoch);
   const schedules = schedulesOf(flags, stepsPerEpoch);
   useDevice(flags.device);
   if (flags.threads !== undefined) native.setThreads(flags.threads);
@@ -147,11 +143,6 @@ function schedulesOf(
   stepsPerEpoch: number,
 ): { lr: Float64Array; weightDecay: Float64Array } {
   const { epochs, warmup_epochs: warmupEpochs, warmup_steps: warmupSteps } = flags;
-  if (warmupSteps > epochs * stepsPerEpoch) {
-    throw usageError(
-      `--warmup_steps ${warmupSteps} must not exceed the run's ${epochs * stepsPerEpoch} steps; lower it`,
-    );
-  }
   return {
     lr: cosineSchedule({
       baseValue: flags.lr,

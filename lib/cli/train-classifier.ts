@@ -31,6 +31,7 @@ import { pickDevice, required, usageError } from './flags.js';
 import { averageFolder, normalizationOf, type OpenCheckpoint, openCheckpoint } from './open-checkpoint.js';
 import { dtypeOf, lossScalerOf, precisionOf, usePrecision } from './precision.js';
 import { parametersOf } from './pretrain.js';
+import { stepsOfEpoch } from './run-length.js';
 import { report } from './score-report.js';
 
 /** Trains a classifier, or evaluates it alone: everything is checked before anything is written. */
@@ -71,7 +72,7 @@ export async function trainClassifier(task: ClassifierTask, flags: ClassifyFlags
     await train(pictures, model, source);
   } else {
     using source = pictureSource(pictures, model);
-    stepsOf(pictures, source.batchesPerEpoch);
+    stepsOfEpoch(flags, source.batchesPerEpoch);
     say();
     await train(pictures, model, source);
   }
@@ -80,16 +81,7 @@ export async function trainClassifier(task: ClassifierTask, flags: ClassifyFlags
 /** @throws UserError for a step of more pictures than there are, before their features are computed */
 function checkBatch(pictures: PictureOptions, length: number): void {
   const { batch_size: batchSize, seed } = pictures.flags;
-  stepsOf(pictures, new BatchSampler({ length, batchSize, seed }).batchesPerEpoch);
-}
-
-/** Steps of an epoch. @throws UserError where there is none */
-function stepsOf({ flags }: PictureOptions, batchesPerEpoch: number): number {
-  const steps = Math.floor(batchesPerEpoch / flags.update_freq);
-  if (steps > 0) return steps;
-  throw usageError(
-    `--update_freq ${flags.update_freq} is larger than the ${batchesPerEpoch} batches of an epoch; lower it`,
-  );
+  stepsOfEpoch(pictures.flags, new BatchSampler({ length, batchSize, seed }).batchesPerEpoch);
 }
 
 /** Learning rate and weight decay of each step: the linear probe's by fractional epochs, the others' by steps. */
@@ -99,11 +91,6 @@ function schedulesOf(
   stepsPerEpoch: number,
 ): { lr: Float64Array; weightDecay: Float64Array } {
   const { epochs, lr, min_lr: minLr, warmup_epochs: warmupEpochs, warmup_steps: warmupSteps } = flags;
-  if (warmupSteps > epochs * stepsPerEpoch) {
-    throw usageError(
-      `--warmup_steps ${warmupSteps} must not exceed the run's ${epochs * stepsPerEpoch} steps; lower it`,
-    );
-  }
   const rates =
     task === 'linear'
       ? epochCosineSchedule({ lr, minLr, epochs, warmupEpochs, stepsPerEpoch })
@@ -131,7 +118,7 @@ async function train<B extends LabelledBatch>(
   source: DataSource<B>,
 ): Promise<void> {
   const { task: name, flags, data, inputSize, normalization, cropPct } = pictures;
-  const stepsPerEpoch = stepsOf(pictures, source.batchesPerEpoch);
+  const stepsPerEpoch = stepsOfEpoch(flags, source.batchesPerEpoch);
   const schedules = schedulesOf(name, flags, stepsPerEpoch);
   const { optimizer, leastScale } = optimizerOf(model, flags);
   const measured = !flags.disable_eval_during_finetuning;

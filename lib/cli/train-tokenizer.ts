@@ -23,24 +23,26 @@ import {
   usageError,
   useDevice,
 } from './flags.js';
+import * as limits from './limits.js';
 import { parametersOf } from './pretrain.js';
+import { checkWarmupEpochs, stepsOfEpoch } from './run-length.js';
 
 const flags = {
   data_path: textFlag(undefined, 'folder with a sub-folder of pictures for each class'),
   output_dir: textFlag(undefined, 'folder of checkpoints and logs'),
   log_dir: textFlag(undefined, 'folder of TensorBoard events; default: --output_dir'),
   exp_name: textFlag('tokenizer', "first part of checkpoints' names", 'name'),
-  image_size: intFlag(112, 'side of the pictures [pixels]', { min: 1 }),
-  num_tokens: intFlag(8192, 'entries of the codebook', { min: 2 }),
+  image_size: intFlag(112, 'side of the pictures [pixels]', limits.side),
+  num_tokens: intFlag(8192, 'entries of the codebook', limits.vocabulary),
   dvae_num_layers: intFlag(3, 'halvings of the picture', { min: 1, max: 8 }),
-  num_resnet_blocks: intFlag(2, 'residual blocks of encoder and decoder', { min: 0 }),
-  hidden_dim: intFlag(256, 'channels', { min: 1 }),
-  codebook_dim: intFlag(512, 'width of a codebook entry', { min: 1 }),
-  temperature: numberFlag(0.9, 'of the gumbel-softmax, at the start', { above: 0 }),
-  temperature_end: numberFlag(0.0625, 'of the gumbel-softmax, at the end', { above: 0 }),
+  num_resnet_blocks: intFlag(2, 'residual blocks of encoder and decoder', { ...limits.depth, min: 0 }),
+  hidden_dim: intFlag(256, 'channels', limits.width),
+  codebook_dim: intFlag(512, 'width of a codebook entry', limits.width),
+  temperature: numberFlag(0.9, 'of the gumbel-softmax, at the start', limits.temperature),
+  temperature_end: numberFlag(0.0625, 'of the gumbel-softmax, at the end', limits.temperature),
   smooth_l1_loss: switchFlag('smooth L1 in place of the mean squared error'),
   kl_div_loss_weight: numberFlag(0, "weight of KL(a picture's tokens, uniform) [per nat]", { min: 0 }),
-  epochs: intFlag(20, 'epochs of the whole run', { min: 1 }),
+  epochs: intFlag(20, 'epochs of the whole run', limits.epochs),
   batch_size: intFlag(32, 'pictures a step', { min: 1 }),
   update_freq: intFlag(1, 'batches whose gradients make one step', { min: 1 }),
   lr: numberFlag(1e-3, 'highest learning rate', { above: 0 }),
@@ -97,15 +99,8 @@ export function register(command: Command): void {
 
 async function train(values: TokenizerFlags, loader: Loader): Promise<void> {
   const { epochs, seed, batch_size: batchSize, update_freq: updateFreq } = values;
-  const stepsPerEpoch = Math.floor(loader.batchesPerEpoch / updateFreq);
-  if (stepsPerEpoch === 0) {
-    throw usageError(
-      `--update_freq ${updateFreq} is larger than the ${loader.batchesPerEpoch} batches of an epoch`,
-    );
-  }
-  if (values.warmup_epochs > epochs) {
-    throw usageError(`--warmup_epochs ${values.warmup_epochs} must not exceed --epochs ${epochs}`);
-  }
+  checkWarmupEpochs(values);
+  const stepsPerEpoch = stepsOfEpoch(values, loader.batchesPerEpoch);
   useDevice(values.device);
   if (values.threads !== undefined) native.setThreads(values.threads);
   const config = {

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { UserError } from '../errors.js';
 import { cudaDriver, type DriverAnswer, versionText } from './cuda-driver.js';
 import {
@@ -19,6 +19,8 @@ export interface AddonCandidate {
   readonly name: string;
   /** Of a prebuilt package. */
   readonly variant?: Variant;
+  /** What mends a file of it that does not load; default: to build it again. */
+  readonly fix?: string;
   /** @returns the addon's file. @throws Unavailable where it is not there, or not for this machine */
   locate(): string;
 }
@@ -58,11 +60,13 @@ export function addonCandidates(options: CandidateOptions = {}): AddonCandidate[
 }
 
 function named(variable: string, file: string): AddonCandidate {
+  const fix = `correct or unset ${variable}`;
   return {
     name: `${variable}=${file}`,
+    fix,
     locate() {
-      if (existsSync(file)) return file;
-      throw new Unavailable('there is no such file', `correct or unset ${variable}`, false);
+      if (existsSync(file)) return resolve(file);
+      throw new Unavailable('there is no such file', fix, false);
     },
   };
 }

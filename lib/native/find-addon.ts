@@ -23,18 +23,18 @@ export interface AddonAttempt {
 export function tryAddons(candidates: readonly AddonCandidate[] = addonCandidates()): AddonAttempt[] {
   // Threads of the native core that wait for work give the core up soon: decoding and JavaScript need it, too.
   process.env['GOMP_SPINCOUNT'] ??= '20000';
-  let loaded = false;
+  let found = false;
   return candidates.map((candidate) => {
-    if (loaded) return { candidate };
+    if (found) return { candidate };
     const attempt = tryAddon(candidate);
-    loaded = attempt.addon !== undefined;
+    found = attempt.addon !== undefined;
     return attempt;
   });
 }
 
 function tryAddon(candidate: AddonCandidate): AddonAttempt {
   try {
-    return { candidate, addon: require(candidate.locate()) as NativeAddon };
+    return { candidate, addon: loaded(candidate.locate()) };
   } catch (error) {
     if (error instanceof Unavailable) {
       return { candidate, reason: error.message, fix: error.fix, installed: error.installed };
@@ -44,14 +44,21 @@ function tryAddon(candidate: AddonCandidate): AddonAttempt {
   }
 }
 
+/** @throws Error for a file that Node loads and that is something else: without `.node` at its end it runs as JavaScript */
+function loaded(file: string): NativeAddon {
+  const addon = require(file) as Partial<NativeAddon> | null;
+  if (typeof addon?.buildInfo !== 'function') throw new Error('it is no addon of cae-native');
+  return addon as NativeAddon;
+}
+
 /** What to run for a loader's complaint. */
-function remedy(reason: string, { variant }: AddonCandidate): string {
+function remedy(reason: string, { variant, fix = 'npm run build:native' }: AddonCandidate): string {
   if (reason.includes('GLIBC'))
     return 'npm run build, in a checkout on this machine: its system is older than the binary';
   if (variant !== undefined) return `${installCommand(variant)} --force`;
   if (reason.includes('libdnnl')) return 'sudo apt-get install libdnnl2';
   if (reason.includes('libjpeg')) return 'sudo apt-get install libjpeg62-turbo';
-  return 'npm run build:native';
+  return fix;
 }
 
 /** What was loaded, and what was tried for it. */

@@ -4,6 +4,7 @@ import { LinearProbe } from '../models/linear-probe.js';
 import { VisionTransformer } from '../models/vision-transformer.js';
 import type { VitConfig } from '../models/vit-config.js';
 import { AdamW } from '../optim/adamw.js';
+import type { GradientScaler } from '../optim/gradient-scaler.js';
 import { layerDecayGroups } from '../optim/layer-decay.js';
 import { scope } from '../tensor/scope.js';
 import type { Dtype } from '../tensor/tensor.js';
@@ -19,6 +20,8 @@ export interface ClassifierBenchOptions {
   /** Steps timed, after one that warms up. */
   readonly steps: number;
   readonly dtype: Dtype;
+  /** Loss scale of an f16 step of fine-tuning. */
+  readonly scaler?: GradientScaler | undefined;
 }
 
 /** Random pictures with labels: bytes of a linear congruential generator. */
@@ -70,6 +73,7 @@ export async function runFinetuneBench(options: ClassifierBenchOptions): Promise
     lr: new Float64Array(steps + 1).fill(1e-4),
     weightDecay: new Float64Array(steps + 1).fill(0.05),
     leastScale: 1,
+    scaler: options.scaler,
   });
   return await timeSteps(batchSize, steps, (globalStep) => {
     const metrics = Object.values(task.accumulate(batch, { globalStep, part: 0, parts: 1 }));

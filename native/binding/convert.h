@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <new>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -118,6 +119,8 @@ Napi::Value guarded(Napi::Env env, Body&& body) {
     return body();
   } catch (const Napi::Error&) {
     throw;
+  } catch (const std::bad_alloc&) {
+    throw Napi::Error::New(env, no_memory(current_op == nullptr ? "this call" : current_op).what());
   } catch (const std::exception& e) {
     throw Napi::Error::New(env, e.what());
   }

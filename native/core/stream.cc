@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <future>
+#include <new>
 #include <utility>
 
 #include "core/error.h"
@@ -26,6 +27,8 @@ std::exception_ptr named(const char* op) {
     throw;
   } catch (const Error&) {
     return std::current_exception();
+  } catch (const std::bad_alloc&) {
+    return std::make_exception_ptr(no_memory(op));
   } catch (const std::exception& e) {
     return std::make_exception_ptr(Error(concat("[", op, "] ", e.what())));
   } catch (...) {

@@ -20,7 +20,7 @@ import { bytesOf, makeZip } from '../checkpoint/support.js';
 import { text } from '../checkpoint/torch-support.js';
 import { fixture } from '../fixtures.js';
 import { runCli } from './run-cli.js';
-import { makeSmallWorld, type SmallWorld } from './small-cli.js';
+import { makeSmallWorld, type SmallWorld, smallTokenizer } from './small-cli.js';
 
 let folder: string;
 let world: SmallWorld;
@@ -134,6 +134,23 @@ describe('pictures', () => {
     );
     const absent = ['--checkpoint', join(folder, 'absent'), '-o', out];
     expect(refusedLine(['reconstruct', good, ...model, ...absent], 1, out)).toMatch(/absent/);
+    const gif = join(folder, 'out.gif');
+    expect(refusedLine(['reconstruct', good, ...model, '-o', gif], 2, gif)).toMatch(
+      /--output .*out\.gif must end in \.png, \.jpg or \.webp$/,
+    );
+    const other = (name: string, ...flags: string[]): string[] => {
+      const tokenizer = join(folder, name);
+      expect(runCli(...smallTokenizer(world.data, tokenizer), ...flags).status).toBe(0);
+      return ['--tokenizer', tokenizer, '-o', out];
+    };
+    const words = other('more-words', '--num_tokens', '32');
+    expect(refusedLine(['reconstruct', good, ...model, ...words], 2, out)).toMatch(
+      /more-words has 32 tokens, the run's has 16; give the run's tokenizer$/,
+    );
+    const finer = other('finer', '--dvae_num_layers', '2');
+    expect(refusedLine(['reconstruct', good, ...model, ...finer], 2, out)).toMatch(
+      /finer makes 8 by 8 tokens of a picture, the run's 4 by 4; give the run's tokenizer$/,
+    );
   });
 });
 

@@ -90,6 +90,8 @@ describe('cae-native pretrain refuses in one line', () => {
       2,
       /--update_freq 9 is larger than the 2 batches/,
     ],
+    ['more epochs than anybody counts', ['--epochs', '1e7'], 2, /--epochs 1e7 .* at most 1000000$/],
+    ['pictures larger than any', ['--input_size', '1e6'], 2, /--input_size 1e6 .* at most 16384$/],
     ['one beta', ['--opt_betas', '0.9'], 2, /--opt_betas takes two numbers, not 1/],
   ])('%s', (_name, flags, status, message) => {
     const result = refused(...flags);

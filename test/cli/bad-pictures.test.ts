@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { makeColours } from '../training/small-finetune.js';
 import { makePretrained } from './pretrained-world.js';
 import { runCli } from './run-cli.js';
 
@@ -13,6 +14,43 @@ beforeAll(async () => {
   ({ data, checkpoint } = await makePretrained(folder));
 }, 60_000);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe('a picture to train on that cannot be read', () => {
+  it('is left out of cached features where --on_bad_image skip says so, and only there', async () => {
+    const many = join(folder, 'many');
+    await makeColours(join(many, 'train'), 51);
+    await makeColours(join(many, 'val'), 3);
+    writeFileSync(join(many, 'train/blue/7.jpg'), 'no picture');
+    const out = join(folder, 'probe');
+    const linear = (...more: string[]) =>
+      runCli(
+        ...[
+          'linear',
+          '--data_path',
+          many,
+          '--finetune',
+          checkpoint,
+          '--output_dir',
+          out,
+          '--batch_size',
+          '16',
+        ],
+        ...['--epochs', '1', '--warmup_epochs', '0', '--cache_features', ...more],
+      );
+
+    const stopped = linear();
+    expect(stopped.status).toBe(1);
+    expect(stopped.stderr).toMatch(
+      /^cae-native: cannot read image .*train\/blue\/7\.jpg: .*; replace or remove it, or skip such files with --on_bad_image skip$/m,
+    );
+    expect(existsSync(out)).toBe(false);
+
+    const skipped = linear('--on_bad_image', 'skip');
+    expect(skipped.stderr.match(/^skipped image .*train\/blue\/7\.jpg: /gm)).toHaveLength(1);
+    expect(skipped.status).toBe(0);
+    expect(skipped.stdout).toMatch(/^acc@1 .*\(6 pictures\)/);
+  });
+});
 
 describe('a picture to evaluate on that cannot be read', () => {
   it('costs a fine-tuning run no step, and no command advises a flag that does not help', () => {

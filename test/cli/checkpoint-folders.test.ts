@@ -1,6 +1,7 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runCli } from './run-cli.js';
 import { makeSmallWorld, type SmallWorld } from './small-cli.js';
@@ -72,6 +73,12 @@ describe('reconstruct --checkpoint', () => {
   it.each(['run', 'converted'])('takes the folder %s', (name) => {
     expect(reconstruct(join(folder, name), `${name}.png`)).toMatchObject({ status: 0, stderr: '' });
     expect(existsSync(join(folder, `${name}.png`))).toBe(true);
+  });
+
+  it.each(['jpeg', 'webp', 'png'])('writes a %s where the name says so', async (format) => {
+    const name = `sheet.${format === 'jpeg' ? 'jpg' : format}`;
+    expect(reconstruct(run, name).status).toBe(0);
+    expect((await sharp(join(folder, name)).metadata()).format).toBe(format);
   });
 
   it('says of a file that it is converted first', () => {

@@ -140,6 +140,23 @@ describe('cae-native bench', () => {
     const numbers = JSON.parse(out) as Record<string, number | string>;
     expect(numbers['task']).toBe(task);
     for (const name of ['images_per_s', 'step_s', 'peak_mib']) expect(numbers[name]).toBeGreaterThan(0);
+    expect(numbers['ops']).toBeUndefined();
+  });
+
+  it('--profile adds the seconds of each op', () => {
+    const flags = ['--task', 'features', '--model', 'tiny', '--batch', '2', '--steps', '1', '--profile'];
+    const { ops } = JSON.parse(done('bench', ...flags).out) as { ops: Record<string, number> };
+    expect(ops['linear_forward']).toBeGreaterThan(0);
+  });
+
+  it.each([
+    ['--tokenizer', 'none'],
+    ['--num_mask_patches', '98'],
+  ])('--task finetune has no %s', (flag, value) => {
+    expect(runCli('bench', '--task', 'finetune', flag, value)).toMatchObject({
+      status: 2,
+      stderr: `cae-native: ${flag} ${value} is for --task pretrain; leave it out\n`,
+    });
   });
 });
 

@@ -200,6 +200,16 @@ describe('loading', () => {
     ]);
   });
 
+  it.each(['', 'null', 'module.exports = 7;'])(
+    'does not take a file for an addon that holds “%s”',
+    (text) => {
+      const env = { CAE_NATIVE_ADDON: write('some-file', text) };
+      expect(() => loadAddon(addonCandidates({ env, root, driver: noDriver }))).toThrow(
+        /^the native addon cannot load: CAE_NATIVE_ADDON=\S+some-file does not load: \S.* \(correct or unset CAE_NATIVE_ADDON\)$/,
+      );
+    },
+  );
+
   it('says, in one line, what was tried, why it failed and what mends it', () => {
     install('cuda13');
     install('cpu', '0.9.0');
