@@ -33,8 +33,9 @@ void check(bool condition, const char* op, const Parts&... parts) {
 
 // Memory that an op needed beside its tensors and did not get.
 inline Error no_memory(const char* op) {
-  return Error(concat("[allocate] there is not enough memory for the buffers of ", op,
-                      "; lower --batch_size (and raise --update_freq in its place), --input_size or the model"));
+  return Error(
+      concat("[allocate] there is not enough memory for the buffers of ", op,
+             "; lower --batch_size (and raise --update_freq in its place), --input_size or the model"));
 }
 
 }  // namespace cae

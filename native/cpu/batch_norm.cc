@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cpu/column_sum.h"
+#include "cpu/thread_errors.h"
 
 namespace cae::cpu {
 namespace {
@@ -12,11 +13,13 @@ namespace {
 // Calls body(begin, end) with each thread's range of columns.
 template <typename Body>
 void over_columns(int64_t columns, Body&& body) {
+  ThreadErrors errors;
 #pragma omp parallel
   {
     const RowRange range = rows_of_thread(columns, omp_get_thread_num(), omp_get_num_threads());
-    if (range.begin < range.end) body(range.begin, range.end);
+    if (range.begin < range.end) errors.keep([&] { body(range.begin, range.end); });
   }
+  errors.rethrow();
 }
 
 // Means over the rows of value(row, column), for the columns [begin, end).

@@ -8,6 +8,7 @@
 #include "cpu/aligned_room.h"
 #include "cpu/panel_form.h"
 #include "cpu/runs.h"
+#include "cpu/thread_errors.h"
 
 namespace cae::cpu {
 namespace {
@@ -83,29 +84,33 @@ void product(int64_t m, int64_t n, int64_t k, const WordSource& rows, const Word
   const int64_t threads = omp_get_max_threads();
   const int64_t in_cache = std::max<int64_t>(1, kBlockBytes / (words * kPanelColumns * 4));
   const int64_t blocks = threads * panels_in(column_panels, threads * in_cache);
+  ThreadErrors errors;
 #pragma omp parallel
   {
     static thread_local AlignedRoom<Word> packed_columns;
 #pragma omp for schedule(static)
     for (int64_t i = 0; i < threads; ++i) {
       const PanelRun run = part(i, threads, row_panels, form.rows(), m);
-      form.pack(rows, k, run, left + run.first * length);
+      errors.keep([&] { form.pack(rows, k, run, left + run.first * length); });
     }
 #pragma omp for schedule(static)
     for (int64_t block = 0; block < blocks; ++block) {
       PanelRun run = part(block, blocks, column_panels, kPanelColumns, n);
       run.filled = true;
-      Word* right = packed_columns.of(run.count() * kPanelColumns * length);
-      form.pack(columns, k, run, right);
-      for (int64_t row = 0; row < m; row += form.rows()) {
-        const int64_t lines = std::min(form.rows(), m - row);
-        const PanelKernel kernel = form.kernel(lines);
-        for (int64_t j = 0; j < run.count(); ++j)
-          result.tile(kernel, words, left + row * length, right + run.start_of(j), row, lines,
-                      run.first + j * kPanelColumns);
-      }
+      errors.keep([&] {
+        Word* right = packed_columns.of(run.count() * kPanelColumns * length);
+        form.pack(columns, k, run, right);
+        for (int64_t row = 0; row < m; row += form.rows()) {
+          const int64_t lines = std::min(form.rows(), m - row);
+          const PanelKernel kernel = form.kernel(lines);
+          for (int64_t j = 0; j < run.count(); ++j)
+            result.tile(kernel, words, left + row * length, right + run.start_of(j), row, lines,
+                        run.first + j * kPanelColumns);
+        }
+      });
     }
   }
+  errors.rethrow();
 }
 
 }  // namespace

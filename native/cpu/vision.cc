@@ -1,5 +1,7 @@
 #include "ops/vision.h"
 
+#include <omp.h>
+
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -146,9 +148,10 @@ void gumbel_softmax_forward(const TensorView& logits, const TensorView& noise, d
       {static_cast<uint64_t>(seed), static_cast<uint32_t>(stream), static_cast<uint32_t>(step)}};
   dispatch_float(logits.dtype, "gumbel_softmax", [&]<typename T>(T) {
     using A = Acc<T>;
+    std::vector<A> rooms(static_cast<size_t>(columns * omp_get_max_threads()));
 #pragma omp parallel
     {
-      std::vector<A> room(static_cast<size_t>(columns));
+      A* const room = rooms.data() + columns * omp_get_thread_num();
 #pragma omp for schedule(static)
       for (int64_t row = 0; row < logits.shape.rows(); ++row) {
         const T* in = logits.data<T>() + row * columns;
