@@ -149,20 +149,25 @@ void head_forward(const TensorView& q, const TensorView& k, const TensorView& v,
   }
 }
 
+// Calls body(task, scratch of its thread) for all tasks, which threads share out.
+template <typename T, typename Body>
+void share_out(int64_t tasks, Body&& body) {
+  ThreadErrors errors;
+#pragma omp parallel
+  {
+    static thread_local Scratch<T> room;
+#pragma omp for schedule(static)
+    for (int64_t task = 0; task < tasks; ++task) errors.keep(body, task, room);
+  }
+  errors.rethrow();
+}
+
 void forward(const TensorView& q, const TensorView& k, const TensorView& v, const TensorView& bias,
              const AttentionLayout& a, const TensorView& out, const TensorView& log_sum) {
   dispatch_float(q.dtype, "attention", [&]<typename T>(T) {
-    ThreadErrors errors;
-#pragma omp parallel
-    {
-      static thread_local Scratch<T> room;
-#pragma omp for schedule(static)
-      for (int64_t bh = 0; bh < a.batch * a.heads; ++bh)
-        errors.keep([&] {
-          head_forward<T, Acc<T>>(q, k, v, bias, a, out, log_sum, bh / a.heads, bh % a.heads, room);
-        });
-    }
-    errors.rethrow();
+    share_out<T>(a.batch * a.heads, [&](int64_t bh, Scratch<T>& room) {
+      head_forward<T, Acc<T>>(q, k, v, bias, a, out, log_sum, bh / a.heads, bh % a.heads, room);
+    });
   });
 }
 
@@ -227,18 +232,10 @@ void attention_backward(const TensorView& dout, const TensorView& q, const Tenso
                         const TensorView& dq, const TensorView& dk, const TensorView& dv) {
   dispatch_float(q.dtype, "attention_backward", [&]<typename T>(T) {
     using A = Acc<T>;
-    ThreadErrors errors;
-#pragma omp parallel
-    {
-      static thread_local Scratch<T> room;
-#pragma omp for schedule(static)
-      for (int64_t bh = 0; bh < a.batch * a.heads; ++bh)
-        errors.keep([&] {
-          head_backward<T, A>(dout, q, k, v, TensorView{}, a, out, log_sum, dq, dk, dv, nullptr, bh / a.heads,
-                              bh % a.heads, room);
-        });
-    }
-    errors.rethrow();
+    share_out<T>(a.batch * a.heads, [&](int64_t bh, Scratch<T>& room) {
+      head_backward<T, A>(dout, q, k, v, TensorView{}, a, out, log_sum, dq, dk, dv, nullptr, bh / a.heads,
+                          bh % a.heads, room);
+    });
   });
 }
 
@@ -254,24 +251,15 @@ void biased_attention_backward(const TensorView& dout, const TensorView& q, cons
   dispatch_float(q.dtype, "biased_attention_backward", [&]<typename T>(T) {
     using A = Acc<T>;
     std::vector<A> others(static_cast<size_t>((groups - 1) * a.heads * head_size));
-    ThreadErrors errors;
-#pragma omp parallel
-    {
-      static thread_local Scratch<T> room;
-#pragma omp for schedule(static)
-      for (int64_t task = 0; task < groups * a.heads; ++task) {
-        const int64_t h = task % a.heads;
-        const int64_t group = task / a.heads;
-        A* sums = group == 0 ? dbias.data<A>() + h * head_size
-                             : others.data() + ((group - 1) * a.heads + h) * head_size;
-        std::fill_n(sums, head_size, A(0));
-        errors.keep([&] {
-          for (int64_t b = a.batch * group / groups; b < a.batch * (group + 1) / groups; ++b)
-            head_backward<T, A>(dout, q, k, v, bias, a, out, log_sum, dq, dk, dv, sums, b, h, room);
-        });
-      }
-    }
-    errors.rethrow();
+    share_out<T>(groups * a.heads, [&](int64_t task, Scratch<T>& room) {
+      const int64_t h = task % a.heads;
+      const int64_t group = task / a.heads;
+      A* sums = group == 0 ? dbias.data<A>() + h * head_size
+                           : others.data() + ((group - 1) * a.heads + h) * head_size;
+      std::fill_n(sums, head_size, A(0));
+      for (int64_t b = a.batch * group / groups; b < a.batch * (group + 1) / groups; ++b)
+        head_backward<T, A>(dout, q, k, v, bias, a, out, log_sum, dq, dk, dv, sums, b, h, room);
+    });
     for (int64_t group = 1; group < groups; ++group)
       add_run(dbias.data<A>(), others.data() + (group - 1) * a.heads * head_size, a.heads * head_size);
   });

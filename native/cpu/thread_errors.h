@@ -11,10 +11,10 @@ namespace cae::cpu {
 // failure.
 class ThreadErrors {
  public:
-  template <typename Body>
-  void keep(Body&& body) noexcept {
+  template <typename Body, typename... Arguments>
+  void keep(Body&& body, Arguments&&... arguments) noexcept {
     try {
-      std::forward<Body>(body)();
+      std::forward<Body>(body)(std::forward<Arguments>(arguments)...);
     } catch (...) {
       const std::lock_guard lock(mutex_);
       if (!first_) first_ = std::current_exception();
