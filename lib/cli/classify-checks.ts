@@ -1,7 +1,7 @@
 import type { ClassifierTask } from '../models/saved-classifier.js';
 import type { engineFlags, trainingFlags } from './classify-flags.js';
 import { type FlagValues, required, usageError } from './flags.js';
-import { checkWarmupEpochs } from './run-length.js';
+import { checkReferenceRun } from './run-flags.js';
 
 /** Values of the flags of a tool that trains classifiers. */
 export type ClassifyFlags = FlagValues<typeof trainingFlags> & FlagValues<ReturnType<typeof engineFlags>>;
@@ -18,20 +18,11 @@ export function checkClassifyFlags(task: ClassifierTask, flags: ClassifyFlags): 
     wants(!(flags[a] === true && flags[b] === true), `--${a} and --${b} exclude each other`);
   required('data_path', flags.data_path);
   required('output_dir', flags.output_dir);
-  both('auto_resume', 'no_auto_resume');
   both('save_ckpt', 'no_save_ckpt');
   both('use_cls', 'use_mean_pooling');
   both('rel_pos_bias', 'disable_rel_pos_bias');
   both('sin_pos_emb', 'disable_sin_pos_emb');
-  wants(flags.world_size === 1, `--world_size ${flags.world_size}: this build trains in one process; give 1`);
-  wants(
-    flags.local_rank <= 0,
-    `--local_rank ${flags.local_rank}: this build trains in one process; leave it out`,
-  );
-  wants(
-    flags.dist_url === 'env://',
-    `--dist_url ${flags.dist_url}: this build trains in one process; leave it out`,
-  );
+  checkReferenceRun(flags);
   wants(!flags.dist_on_itp, '--dist_on_itp: this build trains in one process; leave it out');
   wants(!flags.enable_deepspeed, '--enable_deepspeed is not part of this build; leave it out');
   wants(flags.drop === 0, `--drop ${flags.drop}: this build has no dropout; give 0, or use --drop_path`);
@@ -48,16 +39,10 @@ export function checkClassifyFlags(task: ClassifierTask, flags: ClassifyFlags): 
     !(flags.enable_linear_eval && task === 'finetune'),
     '--enable_linear_eval: fine-tuning trains all weights; use cae-native linear or attentive',
   );
-  wants(flags.opt_betas.length === 2, `--opt_betas takes two numbers, not ${flags.opt_betas.length}`);
   wants(
     flags.cutmix_minmax.length === 0 || flags.cutmix_minmax.length === 2,
     `--cutmix_minmax takes two numbers, not ${flags.cutmix_minmax.length}`,
   );
-  wants(
-    flags.start_epoch < flags.epochs,
-    `--start_epoch ${flags.start_epoch} must be below --epochs ${flags.epochs}`,
-  );
-  checkWarmupEpochs(flags);
   wants(
     task === 'finetune' || flags.batch_size >= 2,
     '--batch_size 1: batch normalisation needs two pictures; give 2 or more',

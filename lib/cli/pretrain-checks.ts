@@ -2,7 +2,7 @@ import type { CaeConfig } from '../models/cae-config.js';
 import { modelConfig } from '../models/registry.js';
 import { type FlagValues, required, usageError } from './flags.js';
 import type { pretrainFlags } from './pretrain-flags.js';
-import { checkWarmupEpochs } from './run-length.js';
+import { checkReferenceRun } from './run-flags.js';
 
 /** Values of pretraining's flags. */
 export type PretrainFlags = FlagValues<typeof pretrainFlags>;
@@ -20,31 +20,13 @@ export function checkSupported(flags: PretrainFlags): void {
     flags.discrete_vae_type === 'dall-e' || flags.discrete_vae_type === 'customized',
     `--discrete_vae_type ${flags.discrete_vae_type} is not part of this build; use dall-e or customized`,
   );
-  wants(flags.world_size === 1, `--world_size ${flags.world_size}: this build trains in one process; give 1`);
-  wants(
-    flags.local_rank <= 0,
-    `--local_rank ${flags.local_rank}: this build trains in one process; leave it out`,
-  );
-  wants(
-    flags.dist_url === 'env://',
-    `--dist_url ${flags.dist_url}: this build trains in one process; leave it out`,
-  );
+  checkReferenceRun(flags);
   wants(flags.momentum === 0.9, `--momentum ${flags.momentum}: adamw has none; use --opt_betas`);
   wants(flags.num_out_dim === 512, `--num_out_dim ${flags.num_out_dim} is for caev2, which this build lacks`);
   wants(
     flags.latent_alignment_loss_weight === 0,
     `--latent_alignment_loss_weight ${flags.latent_alignment_loss_weight} is for caev2; use --align_loss_weight`,
   );
-  wants(flags.opt_betas.length === 2, `--opt_betas takes two numbers, not ${flags.opt_betas.length}`);
-  wants(
-    !(flags.auto_resume && flags.no_auto_resume),
-    '--auto_resume and --no_auto_resume exclude each other',
-  );
-  wants(
-    flags.start_epoch < flags.epochs,
-    `--start_epoch ${flags.start_epoch} must be below --epochs ${flags.epochs}`,
-  );
-  checkWarmupEpochs(flags);
   required('data_path', flags.data_path);
   required('output_dir', flags.output_dir);
   required('discrete_vae_weight_path', flags.discrete_vae_weight_path);

@@ -22,6 +22,7 @@ import { addFlags, flagValues, required, usageError, useDevice } from './flags.j
 import { dtypeOf, lossScalerOf, precisionOf, usePrecision } from './precision.js';
 import { checkSupported, configOfFlags, type PretrainFlags } from './pretrain-checks.js';
 import { pretrainFlags } from './pretrain-flags.js';
+import { runOptions } from './run-flags.js';
 import { stepsOfEpoch } from './run-length.js';
 
 /** Adds the command's flags and action. */
@@ -78,19 +79,8 @@ async function train(flags: PretrainFlags, config: CaeConfig, loader: PretrainLo
   const { seed, batch_size: batchSize, update_freq: updateFreq } = flags;
   await runTraining(task, {
     label: 'pretrain',
-    outputDir: required('output_dir', flags.output_dir),
-    logDir: flags.log_dir,
     expName: flags.exp_name,
-    epochs: flags.epochs,
-    startEpoch: flags.start_epoch,
-    stepsPerEpoch,
-    updateFreq,
-    batchSize,
-    saveCkptFreq: flags.save_ckpt_freq,
-    saveEverySteps: flags.save_every_steps,
-    keepLast: flags.keep_last,
-    autoResume: !flags.no_auto_resume,
-    resume: flags.resume,
+    ...runOptions(flags, stepsPerEpoch),
     intro: parametersOf(model),
     model: {
       kind: 'cae',

@@ -31,6 +31,7 @@ import { pickDevice, required, usageError } from './flags.js';
 import { averageFolder, normalizationOf, type OpenCheckpoint, openCheckpoint } from './open-checkpoint.js';
 import { dtypeOf, lossScalerOf, precisionOf, usePrecision } from './precision.js';
 import { parametersOf } from './pretrain.js';
+import { runOptions } from './run-flags.js';
 import { stepsOfEpoch } from './run-length.js';
 import { report } from './score-report.js';
 
@@ -143,22 +144,11 @@ async function train<B extends LabelledBatch>(
   const { seed, batch_size: batchSize, update_freq: updateFreq, mixup, cutmix } = flags;
   await runTraining(task, {
     label: name,
-    outputDir: required('output_dir', flags.output_dir),
-    logDir: flags.log_dir,
     expName: flags.exp_name ?? name,
-    epochs: flags.epochs,
-    startEpoch: flags.start_epoch,
-    stepsPerEpoch,
-    updateFreq,
-    batchSize,
-    saveCkptFreq: flags.save_ckpt_freq,
-    saveEverySteps: flags.save_every_steps,
-    keepLast: flags.keep_last,
+    ...runOptions(flags, stepsPerEpoch),
     saveCkpt: !flags.no_save_ckpt,
     saveBest: !flags.no_save_best,
     evalFreq: flags.eval_freq,
-    autoResume: !flags.no_auto_resume,
-    resume: flags.resume,
     intro: parametersOf(model),
     model: savedAs(pictures, model),
     args: JSON.parse(JSON.stringify(flags)) as JsonObject,

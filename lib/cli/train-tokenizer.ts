@@ -25,6 +25,7 @@ import {
 } from './flags.js';
 import * as limits from './limits.js';
 import { parametersOf } from './pretrain.js';
+import { runOptions } from './run-flags.js';
 import { checkWarmupEpochs, stepsOfEpoch } from './run-length.js';
 
 const flags = {
@@ -148,19 +149,8 @@ async function train(values: TokenizerFlags, loader: Loader): Promise<void> {
   });
   await runTraining(task, {
     label: 'train-tokenizer',
-    outputDir: required('output_dir', values.output_dir),
-    logDir: values.log_dir,
     expName: values.exp_name,
-    epochs,
-    startEpoch: 0,
-    stepsPerEpoch,
-    updateFreq,
-    batchSize,
-    saveCkptFreq: values.save_ckpt_freq,
-    saveEverySteps: values.save_every_steps,
-    keepLast: values.keep_last,
-    autoResume: !values.no_auto_resume,
-    resume: values.resume,
+    ...runOptions(values, stepsPerEpoch),
     intro: parametersOf(model),
     model: { kind: 'discrete-vae', config },
     unchanged: { seed, batch_size: batchSize, update_freq: updateFreq, steps_per_epoch: stepsPerEpoch },

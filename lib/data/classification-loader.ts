@@ -169,11 +169,16 @@ export function createEvalLoader(options: EvalLoaderOptions): ClassificationLoad
       `--crop_pct ${cropPct}: pictures would be resized to ${shorter} pixels, and at most ${largestSide} are; raise it`,
     );
   }
-  return create(rest, {
-    view: { size: inputSize, shorter, filter: 'bicubic' },
-    augmenter: centreAugmenter,
-    order: { shuffle: false, dropLast: false, pad: false },
-  });
+  // Room for more pictures than there are would be memory for nothing.
+  const batchSize = Math.min(rest.batchSize, Math.max(1, rest.images.length));
+  return create(
+    { ...rest, batchSize },
+    {
+      view: { size: inputSize, shorter, filter: 'bicubic' },
+      augmenter: centreAugmenter,
+      order: { shuffle: false, dropLast: false, pad: false },
+    },
+  );
 }
 
 /** The batches of one pass over a loader, from its next epoch's first one on. */

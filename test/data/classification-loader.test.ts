@@ -187,6 +187,16 @@ describe('createEvalLoader', () => {
     loader.close();
   });
 
+  it('takes no room for more pictures than there are', async () => {
+    const loader = evaluate({ batchSize: 2 ** 52 });
+    expect([loader.batchesPerEpoch, loader.imagesPerEpoch]).toEqual([1, 22]);
+    const batch = await loader.next();
+    expect([batch.size, batch.images.length]).toEqual([22, 22 * 768]);
+    batch.release();
+    loader.close();
+    for (const batchSize of [0, 2.5, Number.NaN]) expect(() => evaluate({ batchSize })).toThrow('batch');
+  });
+
   it('begins anew after a pass that was broken off', async () => {
     const loader = evaluate();
     for await (const batch of onePass(loader)) {
