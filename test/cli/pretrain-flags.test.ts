@@ -84,7 +84,7 @@ describe("pretraining's flags", () => {
   });
 
   it('all reach the code', () => {
-    const source = ['pretrain.ts', 'pretrain-checks.ts']
+    const source = ['pretrain.ts', 'pretrain-checks.ts', 'run-flags.ts', 'run-length.ts']
       .map((name) => readFileSync(join(import.meta.dirname, '../../lib/cli', name), 'utf8'))
       .join('\n');
     const unused = Object.keys(pretrainFlags).filter(

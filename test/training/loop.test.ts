@@ -109,6 +109,7 @@ describe('--no_auto_resume', () => {
 });
 
 describe('a run', () => {
+  // Half a minute on two cores that have nothing else to do.
   it('learns what can be learnt', async () => {
     const folder = temporaryFolder();
     await pretrainSmall({ data, outputDir: folder, epochs: 30, options: { saveCkptFreq: 100 } });
@@ -129,7 +130,7 @@ describe('a run', () => {
       'epoch',
       'n_parameters',
     ]);
-  });
+  }, 240_000);
 
   it('holds the same number of tensors at every step, and none afterwards', async () => {
     const before = native.memoryStatistics().liveTensors;
