@@ -10,6 +10,7 @@ import { encoderTensors } from '../models/pretrained-encoder.js';
 import { importCheckpoint } from '../training/import-checkpoint.js';
 import { checkTarget } from './convert-target.js';
 import { addFlags, choiceFlag, type FlagValues, flagValues, intFlag, textFlag, usageError } from './flags.js';
+import * as limits from './limits.js';
 
 const flags = {
   to: choiceFlag(
@@ -23,8 +24,8 @@ const flags = {
     'keys',
   ),
   model: textFlag(undefined, 'published model, for a run of a .pth whose args do not name it', 'name'),
-  num_heads: intFlag(undefined, 'heads of the encoder, which tensors do not show', { min: 1 }),
-  decoder_num_heads: intFlag(undefined, 'heads of regressor and decoder', { min: 1 }),
+  num_heads: intFlag(undefined, 'heads of the encoder, which tensors do not show', limits.width),
+  decoder_num_heads: intFlag(undefined, 'heads of regressor and decoder', limits.width),
 } as const;
 
 const torchEndings = ['.pth', '.pt', '.bin', '.ckpt'];

@@ -16,6 +16,7 @@ import {
   switchFlag,
   textFlag,
 } from './flags.js';
+import * as limits from './limits.js';
 import { toldNormalization } from './told-normalization.js';
 
 const flags = {
@@ -26,10 +27,12 @@ const flags = {
     'cls',
     'what it gives: the cls token, the mean of the patches, all tokens, or the logits of a classifier',
   ),
-  input_size: intFlag(undefined, "side of the pictures [pixels]; default: the checkpoint's", { min: 1 }),
-  num_heads: intFlag(undefined, "heads; default: the checkpoint's, or the published model's of its width", {
-    min: 1,
-  }),
+  input_size: intFlag(undefined, "side of the pictures [pixels]; default: the checkpoint's", limits.side),
+  num_heads: intFlag(
+    undefined,
+    "heads; default: the checkpoint's, or the published model's of its width",
+    limits.width,
+  ),
   imagenet_default_mean_and_std: switchFlag(
     "note ImageNet's mean and deviation in the file, not the checkpoint's",
   ),

@@ -6,7 +6,7 @@
 /** Side of a picture [pixels]. */
 export const side = { min: 1, max: 16_384 } as const;
 
-/** Features, channels, heads or patches. */
+/** Features, channels or heads. */
 export const width = { min: 1, max: 65_536 } as const;
 
 /** Blocks or layers. */
