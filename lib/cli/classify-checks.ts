@@ -1,6 +1,6 @@
 import type { ClassifierTask } from '../models/saved-classifier.js';
 import type { engineFlags, trainingFlags } from './classify-flags.js';
-import { type FlagValues, required, usageError } from './flags.js';
+import { type FlagValues, required, wants } from './flags.js';
 import { checkReferenceRun } from './run-flags.js';
 
 /** Values of the flags of a tool that trains classifiers. */
@@ -11,9 +11,6 @@ export type ClassifyFlags = FlagValues<typeof trainingFlags> & FlagValues<Return
  * @throws UserError naming the flag
  */
 export function checkClassifyFlags(task: ClassifierTask, flags: ClassifyFlags): void {
-  const wants = (condition: boolean, message: string): void => {
-    if (!condition) throw usageError(message);
-  };
   const both = (a: keyof ClassifyFlags, b: keyof ClassifyFlags): void =>
     wants(!(flags[a] === true && flags[b] === true), `--${a} and --${b} exclude each other`);
   required('data_path', flags.data_path);

@@ -28,6 +28,11 @@ export function usageError(message: string): UserError {
   return new UserError(message, usageExitCode);
 }
 
+/** @throws UserError with the message, a command line mistake, unless the condition holds */
+export function wants(condition: boolean, message: string): void {
+  if (!condition) throw usageError(message);
+}
+
 /** Bounds of a number; both inclusive unless `above` is used. */
 export interface Range {
   readonly min?: number;

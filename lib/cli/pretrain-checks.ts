@@ -1,6 +1,6 @@
 import type { CaeConfig } from '../models/cae-config.js';
 import { modelConfig } from '../models/registry.js';
-import { type FlagValues, required, usageError } from './flags.js';
+import { type FlagValues, required, wants } from './flags.js';
 import type { pretrainFlags } from './pretrain-flags.js';
 import { checkReferenceRun } from './run-flags.js';
 
@@ -12,9 +12,6 @@ export type PretrainFlags = FlagValues<typeof pretrainFlags>;
  * @throws UserError naming the flag
  */
 export function checkSupported(flags: PretrainFlags): void {
-  const wants = (condition: boolean, message: string): void => {
-    if (!condition) throw usageError(message);
-  };
   wants(flags.model_type === 'cae', '--model_type caev2 is not part of this build; use cae');
   wants(
     flags.discrete_vae_type === 'dall-e' || flags.discrete_vae_type === 'customized',

@@ -1,5 +1,5 @@
 import type { LoopOptions } from '../training/loop.js';
-import { required, usageError } from './flags.js';
+import { required, wants } from './flags.js';
 import { checkWarmupEpochs, type RunLengthFlags } from './run-length.js';
 
 /** Flags of every command that trains: where a run lies, how it goes on and what it keeps. */
@@ -49,9 +49,6 @@ export interface ReferenceRunFlags extends RunLengthFlags {
 
 /** @throws UserError naming the flag, for several processes, and for what makes no run */
 export function checkReferenceRun(flags: ReferenceRunFlags): void {
-  const wants = (condition: boolean, message: string): void => {
-    if (!condition) throw usageError(message);
-  };
   const alone = 'this build trains in one process';
   wants(flags.world_size === 1, `--world_size ${flags.world_size}: ${alone}; give 1`);
   wants(flags.local_rank <= 0, `--local_rank ${flags.local_rank}: ${alone}; leave it out`);
