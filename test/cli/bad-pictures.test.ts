@@ -24,18 +24,8 @@ describe('a picture to train on that cannot be read', () => {
     const out = join(folder, 'probe');
     const linear = (...more: string[]) =>
       runCli(
-        ...[
-          'linear',
-          '--data_path',
-          many,
-          '--finetune',
-          checkpoint,
-          '--output_dir',
-          out,
-          '--batch_size',
-          '16',
-        ],
-        ...['--epochs', '1', '--warmup_epochs', '0', '--cache_features', ...more],
+        ...['linear', '--data_path', many, '--finetune', checkpoint, '--output_dir', out],
+        ...['--batch_size', '16', '--epochs', '1', '--warmup_epochs', '0', '--cache_features', ...more],
       );
 
     const stopped = linear();

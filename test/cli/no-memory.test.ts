@@ -10,6 +10,7 @@ const script = `
   const { execFileSync } = require('node:child_process');
   const { readFileSync } = require('node:fs');
   const native = require(process.argv[1]);
+  native.setThreads(1); // more would want stacks of their own
   const [query, keys, values] = [1, 262_144, 262_144].map((rows) => native.empty([1, rows, 64], 'f32', 'cpu'));
   for (const tensor of [query, keys, values]) native.uniform(tensor, 0, 1, 1, 1);
   native.readSync(query);

@@ -94,6 +94,10 @@ describe("pretraining's flags", () => {
         !oneWord.has(name),
     );
     expect(unused).toEqual([]);
+    // What commands share reaches this one.
+    for (const shared of ['checkReferenceRun', 'runOptions', 'stepsOfEpoch']) {
+      expect(source).toMatch(new RegExp(`${shared}\\(flags\\b(?!:)`));
+    }
     for (const name of withoutEffect) {
       expect(pretrainFlags[name as keyof typeof pretrainFlags].help).toMatch(/^accepted: /);
     }

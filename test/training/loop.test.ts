@@ -109,7 +109,7 @@ describe('--no_auto_resume', () => {
 });
 
 describe('a run', () => {
-  // Half a minute on two cores that have nothing else to do.
+  // Seven seconds, but ten times that beside other work on two cores.
   it('learns what can be learnt', async () => {
     const folder = temporaryFolder();
     await pretrainSmall({ data, outputDir: folder, epochs: 30, options: { saveCkptFreq: 100 } });
